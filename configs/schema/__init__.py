@@ -1,0 +1,1 @@
+"""The typed models of the configuration tree, one file per half of the road."""
