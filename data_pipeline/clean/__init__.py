@@ -1,0 +1,1 @@
+"""Repair of texts and the rules that reject documents."""

@@ -1,0 +1,60 @@
+"""The document: the row that every stage takes and gives, its identity, and the row of a rejected one."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pyarrow as pa
+import xxhash
+
+SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.binary(16), nullable=False),
+        pa.field("text", pa.large_string(), nullable=False),
+        pa.field("url", pa.large_string(), nullable=False),
+        pa.field("source", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("language", pa.string(), nullable=False),
+        pa.field("metadata", pa.map_(pa.string(), pa.string()), nullable=False),
+    ]
+)
+"""A kept document. `url` and `language` are "" where unknown; reserved keys of `metadata` are `RESERVED_METADATA`."""
+
+REJECT_SCHEMA = pa.schema(
+    [
+        pa.field("id", pa.binary(16), nullable=False),
+        pa.field("url", pa.large_string(), nullable=False),
+        pa.field("source", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("stage", pa.string(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("value", pa.float64(), nullable=False),
+        pa.field("text", pa.large_string(), nullable=False),
+        pa.field("offset", pa.int64(), nullable=False),
+    ]
+)
+"""A rejected document: the rule that refused it and the value that rule measured. `text` is clipped to
+`REJECT_TEXT_CHARACTERS`, and "" for rules that guard private things. `offset` is the record's, as in `document_id`."""
+
+REJECT_TEXT_CHARACTERS = 2000
+
+RESERVED_METADATA = frozenset({"crawl_date", "license", "opt_out", "content_hash", "cluster"})
+
+
+def document_id(source: str, relative_path: str, offset: int) -> bytes:
+    """16 bytes: xxh3-128 of `source NUL relative path NUL offset` (offset in decimal).
+
+    relative_path: from the source's root, `/` between folders. offset: first byte of the record in the decoded
+    stream; the compressed byte of its member for a WARC of one gzip member per record; the character in the source
+    text for a docstring.
+    """
+    key = f"{source}\0{relative_path}\0{offset}".encode("utf-8", "surrogateescape")
+    return xxhash.xxh3_128_digest(key)
+
+
+def normalized(text: str) -> str:
+    """The form in which two texts count as equal: NFC, each run of white space one blank, none at the ends."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def content_hash(text: str) -> bytes:
+    """16 bytes: xxh3-128 of the normalised text as UTF-8. Equal for copies that differ in white space only."""
+    return xxhash.xxh3_128_digest(normalized(text).encode("utf-8", "surrogatepass"))

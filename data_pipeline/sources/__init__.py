@@ -1,0 +1,1 @@
+"""Readers of raw inputs, one file per `type` of source."""

@@ -1,0 +1,35 @@
+"""Which module reads which `type` of source, and what such a module must offer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Protocol, cast
+
+from configs.schema.data import Source
+from data_pipeline.sources.record import Limits, Record, SourceTally
+from data_pipeline.units import Plan, Unit
+
+
+class Reader(Protocol):
+    """A module of `data_pipeline.sources`."""
+
+    RULE_VERSION: int
+    """Raised with every change of code that changes the records read from the same bytes."""
+
+    LIBRARIES: tuple[str, ...]
+    """Distributions whose version decides the records."""
+
+    def plan(self, source: Source, unit_bytes: int) -> Plan:
+        """Finds the inputs and cuts them into units of about `unit_bytes`. Never raises for what the user can mend."""
+
+    def read(self, unit: Unit, source: Source, limits: Limits, tally: SourceTally) -> Iterator[Record]:
+        """The unit's records in order. What is not a document is counted in `tally`, never dropped silently."""
+
+
+_MODULES = {"installed-docs": "installed_docs", "jsonl": "jsonl", "warc": "warc"}
+
+
+def reader_of(kind: str) -> Reader:
+    """The reader of a source type, imported on demand. Raises KeyError for a type that no module reads."""
+    return cast(Reader, import_module(f"data_pipeline.sources.{_MODULES[kind]}"))

@@ -1,0 +1,222 @@
+"""Units of work: an input file, a fixed slice of a large one, or a group of small ones; their order and identity.
+
+The list of units is a function of the configuration and of the bytes of the inputs alone. Modification times only
+key the cache of hashes, which may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+import xxhash
+
+from configs.errors import Problem, UserError
+from configs.schema.tree import Config
+from data_pipeline.output import write_json
+
+_HASH_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of the small files that make up a grouped unit. relative_path: from the source's root."""
+
+    relative_path: str
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A unit before it is hashed and numbered, as a source plans it.
+
+    relative_path: of the file, or of the first member of a group. start, end: the bytes of the file (of the stored
+    file, not of what it decodes to) that hold the unit's records; for a group 0 and the sum of its sizes.
+    whole: no other unit reads this file.
+    """
+
+    relative_path: str
+    path: str
+    start: int
+    end: int
+    whole: bool
+    members: tuple[Member, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit of work. index: its place among the units of its source. size: bytes. xxh3: 32 hex digits of the xxh3-128
+    of its bytes; for a group, of its members' names, sizes and hashes."""
+
+    source: str
+    index: int
+    relative_path: str
+    path: str
+    start: int
+    end: int
+    size: int
+    xxh3: str
+    whole: bool
+    members: tuple[Member, ...] = ()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the unit's fingerprint holds of its input (JSON)."""
+        return {
+            "source": self.source,
+            "relative_path": os.fsencode(self.relative_path).decode("utf-8", "backslashreplace"),
+            "slice": [self.start, self.end],
+            "size": self.size,
+            "xxh3": self.xxh3,
+        }
+
+    def __str__(self) -> str:
+        last = f" to {self.members[-1].relative_path}" if len(self.members) > 1 else ""
+        part = "" if self.whole else f" bytes {self.start}-{self.end}"
+        return f"{self.source} unit {self.index}: {self.relative_path}{last}{part}"
+
+
+@dataclass
+class LeftOut:
+    """Inputs a source's own bound (such as `max_bytes`) leaves out."""
+
+    files: int = 0
+    bytes: int = 0
+
+
+@dataclass
+class Plan:
+    """What a source found: pieces in relative path and slice order, what it left out, and what is wrong."""
+
+    pieces: list[Piece] = field(default_factory=list)
+    left_out: LeftOut = field(default_factory=LeftOut)
+    problems: list[Problem] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All units of a corpus, and what each source left out by its own bound."""
+
+    units: list[Unit]
+    left_out: dict[str, LeftOut]
+
+
+def list_units(config: Config, cache: Path | None = None) -> list[Unit]:
+    """Units by source as configured, then relative path, then slice. cache: a file of hashes known from earlier runs
+    (deletable). Raises UserError with everything wrong about the inputs."""
+    return list_inputs(config, cache).units
+
+
+def list_inputs(config: Config, cache: Path | None = None) -> Listing:
+    """As `list_units`, with what was left out."""
+    plans = plan_sources(config)
+    problems = [problem for plan in plans for problem in plan.problems]
+    if problems:
+        raise UserError(*problems)
+    pieces = [(source, piece) for source, plan in zip(config.sources, plans, strict=True) for piece in plan.pieces]
+    hashes = _hashes([piece for _, piece in pieces], cache)
+    units, counts = [], dict.fromkeys((source.name for source in config.sources), 0)
+    for (source, piece), xxh3 in zip(pieces, hashes, strict=True):
+        units.append(
+            Unit(
+                source=source.name,
+                index=counts[source.name],
+                relative_path=piece.relative_path,
+                path=piece.path,
+                start=piece.start,
+                end=piece.end,
+                size=piece.end - piece.start,
+                xxh3=xxh3,
+                whole=piece.whole,
+                members=piece.members,
+            )
+        )
+        counts[source.name] += 1
+    return Listing(units, {source.name: plan.left_out for source, plan in zip(config.sources, plans, strict=True)})
+
+
+def plan_sources(config: Config) -> list[Plan]:
+    """One plan per source. Inputs are looked up and cut, not hashed."""
+    from data_pipeline.sources.registry import reader_of
+
+    plans = [reader_of(source.type).plan(source, config.data.unit_bytes) for source in config.sources]
+    seen: dict[str, str] = {}
+    for source, plan in zip(config.sources, plans, strict=True):
+        for path in {member.path for piece in plan.pieces for member in piece.members or [piece]}:
+            other = seen.setdefault(os.path.realpath(path), source.name)
+            if other != source.name:
+                what = f"the same file is listed twice, by sources {other!r} and {source.name!r}"
+                plan.problems.append(Problem(what, path, "list it in one source only"))
+    return plans
+
+
+def unit_path(root: Path, source: str, index: int, suffix: str = ".arrow") -> Path:
+    """Where a unit's output lies below `root`: at most 1,000 units per directory."""
+    return Path(root) / source / f"{index // 1000:03d}" / f"{index:07d}{suffix}"
+
+
+def hash_range(path: str, start: int, end: int) -> str:
+    """32 hex digits: xxh3-128 of the bytes [start, end) of a file."""
+    digest = xxhash.xxh3_128()
+    with Path(path).open("rb") as file:
+        file.seek(start)
+        left = end - start
+        while left > 0 and (chunk := file.read(min(_HASH_CHUNK, left))):
+            digest.update(chunk)
+            left -= len(chunk)
+    return digest.hexdigest()
+
+
+class _HashCache:
+    """Hashes by path, slice, size, modification time and inode: saves reading unchanged inputs again."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._known: dict[str, str] = {}
+        self._used: dict[str, str] = {}
+        if path is not None:
+            try:
+                known = orjson.loads(Path(path).read_bytes())
+                self._known = {str(key): str(value) for key, value in known.items()}
+            except (OSError, ValueError, AttributeError):
+                pass  # absent or damaged: hash again
+
+    def hash(self, path: str, start: int, end: int) -> str:
+        status = Path(path).stat()
+        name = os.fsencode(path).decode("utf-8", "backslashreplace")
+        key = f"{name}|{start}|{end}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}"
+        value = self._known.get(key) or hash_range(path, start, end)
+        self._used[key] = value
+        return value
+
+    def save(self) -> None:
+        if self._path is not None and self._used != self._known:
+            write_json(self._path, self._used)
+
+
+def _hashes(pieces: Iterable[Piece], cache_path: Path | None) -> list[str]:
+    cache = _HashCache(cache_path)
+
+    def of(piece: Piece) -> str:
+        try:
+            if not piece.members:
+                return cache.hash(piece.path, piece.start, piece.end)
+            digest = xxhash.xxh3_128()
+            for member in piece.members:
+                row = f"{member.relative_path}\0{member.size}\0{cache.hash(member.path, 0, member.size)}\n"
+                digest.update(row.encode("utf-8", "surrogateescape"))
+            return digest.hexdigest()
+        except OSError as error:
+            raise UserError(Problem(f"cannot read the input: {error.strerror or error}", str(error.filename))) from error
+
+    # Hashing releases the interpreter lock, and a few reads in flight keep a disk or network file system busy.
+    with ThreadPoolExecutor(max_workers=4) as threads:
+        hashes = list(threads.map(of, pieces))
+    cache.save()
+    return hashes
