@@ -53,11 +53,12 @@ class MachineError(Exception):
     def __init__(self, what: str, where: str = "", saved: str = "", go_on: str = "") -> None:
         self.what, self.where, self.saved, self.go_on = what, where, saved, go_on
         lines = [f"fault: {what}"]
-        lines += [f"  {label}: {text}" for label, text in (("where", where), ("saved", saved), ("go on", go_on)) if text]
+        details = (("where", where), ("saved", saved), ("go on", go_on))
+        lines += [f"  {label}: {text}" for label, text in details if text]
         super().__init__("\n".join(lines))
 
 
 class TryLater(MachineError):
-    """A fault expected to pass by itself (a lock held, a disk briefly full): exit status 75, as sysexits' EX_TEMPFAIL."""
+    """A fault expected to pass by itself (a lock held, a disk briefly full): exit status 75, sysexits' EX_TEMPFAIL."""
 
     exit_status = EXIT_TRY_LATER

@@ -1,11 +1,11 @@
 """The sections that lead from raw text to shards. Keys marked *content* decide the bytes of the result and therefore
-enter the fingerprints of the units; the others (workers, directories) may change between two runs of the same corpus."""
+enter the fingerprints of the units; the others (workers, directories) may change between two runs of a corpus."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from configs.schema.section import Bytes, Section
 
@@ -13,12 +13,12 @@ from configs.schema.section import Bytes, Section
 class Source(Section):
     """One stream of documents. Content."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="name of the stream in shards, blend and report")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="name of the stream in shards and blend")
     type: Literal["installed-docs", "jsonl", "warc"] = Field(description="how the files are read")
     paths: list[str] = Field(default=[], description="files, globs or directories; unused by installed-docs")
     text_field: str = Field(default="text", description="jsonl: the field that holds the text")
-    url_field: str = Field(default="url", description="jsonl: the field that holds the address; may be absent in a record")
-    max_bytes: Bytes = Field(default=32_000_000, gt=0, description="installed-docs: total bytes of input taken, in stable order")
+    url_field: str = Field(default="url", description="jsonl: the field that holds the address; may be absent")
+    max_bytes: Bytes = Field(default=32_000_000, gt=0, description="installed-docs: bytes of input, in stable order")
     license: str = Field(default="", description="licence of the texts, kept in every document's metadata")
 
     @model_validator(mode="after")
@@ -63,7 +63,7 @@ class Clean(Section):
 class Dedup(Section):
     """Which copies of a text stay. Content."""
 
-    exact: bool = Field(default=True, description="one copy of each normalised content hash stays: the first in unit order")
+    exact: bool = Field(default=True, description="one copy of each normalised content hash stays, the first")
 
 
 class Tokenizer(Section):
@@ -72,7 +72,7 @@ class Tokenizer(Section):
     model: str = Field(default="", description="path of an existing SentencePiece model; empty trains one")
     model_type: Literal["unigram", "bpe"] = "unigram"
     vocab_size: int = Field(default=32_000, ge=300, le=1_000_000)
-    train_bytes: Bytes = Field(default=200_000_000, gt=0, description="text drawn for training: smallest hash(seed, id) first")
+    train_bytes: Bytes = Field(default=200_000_000, gt=0, description="training text: smallest hash(seed, id) first")
     character_coverage: float = Field(default=0.9995, gt=0.9, le=1)
     byte_fallback: bool = Field(default=True, description="characters outside the vocabulary become bytes, never <unk>")
     num_threads: int = Field(default=2, ge=1, description="decides the result of unigram training, so fixed here")
@@ -88,7 +88,7 @@ class Split(Section):
 class Shards(Section):
     """How tokens are written. Content."""
 
-    target_bytes: Bytes = Field(default=2 * 1024**3, gt=0, description="token bytes per shard, about; units are never cut")
+    target_bytes: Bytes = Field(default=2 * 1024**3, gt=0, description="token bytes per shard, about; no unit is cut")
     max_document_tokens: int = Field(default=100_000_000, gt=0, description="longer documents are rejected and counted")
 
 
@@ -97,14 +97,15 @@ class Data(Section):
 
     dir: str = Field(default="corpus", description="written by `millrace data run`, read by `millrace train`")
     seed: int = Field(default=0, ge=0, description="content: order inside shards, split, tokenizer sample")
-    unit_bytes: Bytes = Field(default=256_000_000, gt=0, description="content: larger splittable inputs are cut into units of it")
+    unit_bytes: Bytes = Field(default=256_000_000, gt=0, description="content: larger inputs are cut into units of it")
     workers: int = Field(default=0, ge=0, description="processes of `data run`; 0: one per core")
     prefetch: int = Field(default=2, ge=0, description="train: batches read ahead")
-    blend: dict[str, float] = Field(default={}, description="train: weight by tokens of each source; empty: their sizes")
+    blend: dict[str, float] = Field(default={}, description="train: weight by tokens of each source; empty: its size")
 
-    @model_validator(mode="after")
-    def _weights(self) -> Data:
-        bad = {name: w for name, w in self.blend.items() if not w > 0}
+    @field_validator("blend")
+    @classmethod
+    def _weights(cls, blend: dict[str, float]) -> dict[str, float]:
+        bad = {name: w for name, w in blend.items() if not w > 0}
         if bad:
-            raise ValueError(f"blend weights must be positive, got {bad}; leave a source out to exclude it")
-        return self
+            raise ValueError(f"weights must be positive, got {bad}; leave a source out to exclude it")
+        return blend

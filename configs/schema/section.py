@@ -16,7 +16,7 @@ for _power, _letter in enumerate("kmgt", start=1):
 class Section(BaseModel):
     """A group of keys. Strict: a string is not silently taken for a number, nor 1.0 for an integer."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 def parse_bytes(value: Any) -> Any:

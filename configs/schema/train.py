@@ -27,7 +27,7 @@ class Model(Section):
     rope_theta: float = Field(default=10_000.0, gt=0)
     tie_embeddings: bool = Field(default=True, description="one matrix for input embedding and output head")
     bias: bool = Field(default=True, description="biases in linear layers")
-    init_std: float = Field(default=0.02, gt=0, description="GPT-2's initialisation; residual outputs / sqrt(2 x layers)")
+    init_std: float = Field(default=0.02, gt=0, description="GPT-2's; residual outputs: / sqrt(2 x layers)")
 
     @property
     def kv_heads(self) -> int:
@@ -48,14 +48,14 @@ class Layout(Section):
     tp: int = Field(default=1, ge=1, description="tensor parallel degree")
     pp: int = Field(default=1, ge=1, description="pipeline parallel degree")
     zero: int = Field(default=1, ge=0, le=3, description="ZeRO stage asked for; what ran is recorded")
-    sequence_parallel: bool = Field(default=True, description="with tp > 1: norms and residuals are split along the sequence")
+    sequence_parallel: bool = Field(default=True, description="tp > 1: norms and residuals split along the sequence")
 
 
 class Train(Section):
     """How long, how much at a time, and how exactly."""
 
     steps: int = Field(default=1000, ge=1, description="horizon of the schedule")
-    stop_after: int = Field(default=0, ge=0, description="absolute step at which this life ends with a checkpoint; 0: steps")
+    stop_after: int = Field(default=0, ge=0, description="absolute step at which this life ends, saved; 0: steps")
     global_batch: int = Field(default=32, ge=1, description="sequences per optimizer step")
     micro_batch: int = Field(default=4, ge=1, description="sequences per process and forward pass")
     seq_length: int = Field(default=1024, ge=2, description="tokens per sequence")
@@ -107,7 +107,7 @@ class Run(Section):
 class Tracking(Section):
     """MLflow mirrors metrics.jsonl, which is the truth."""
 
-    uri: str = Field(default="", description="MLflow tracking URI; empty: mlflow.db in the run directory; none: no mirror")
+    uri: str = Field(default="", description="MLflow tracking URI; empty: mlflow.db in run.dir; none: no mirror")
     experiment: str = Field(default="millrace")
     every: int = Field(default=1, ge=1, description="steps between rows of metrics.jsonl")
 
