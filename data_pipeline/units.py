@@ -213,7 +213,8 @@ def _hashes(pieces: Iterable[Piece], cache_path: Path | None) -> list[str]:
                 digest.update(row.encode("utf-8", "surrogateescape"))
             return digest.hexdigest()
         except OSError as error:
-            raise UserError(Problem(f"cannot read the input: {error.strerror or error}", str(error.filename))) from error
+            what = f"cannot read the input: {error.strerror or error}"
+            raise UserError(Problem(what, str(error.filename))) from error
 
     # Hashing releases the interpreter lock, and a few reads in flight keep a disk or network file system busy.
     with ThreadPoolExecutor(max_workers=4) as threads:
