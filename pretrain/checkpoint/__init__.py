@@ -1,0 +1,1 @@
+"""Checkpoints by logical tensor: any layout writes them, any layout reads them."""

@@ -1,0 +1,1 @@
+"""Spreading the model over processes: the layout and its checks, process groups, and the DeepSpeed engine."""

@@ -1,0 +1,100 @@
+"""The parts of weights and optimizer state that this rank owns, whatever DeepSpeed made of the parameters.
+
+ZeRO cuts the flattened parameters anywhere; DeepSpeed's own accessors fail for a second parameter group (0.19.8 links the
+optimizer's fragments once only), so the addresses of its fragments are used with the flat tensors themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pretrain.model.logical import Segment, is_split
+from pretrain.optimizer import STATE
+from pretrain.parallel.build import parameter_segments
+from pretrain.parallel.engine import Engine
+
+WEIGHT = "weight"
+"""Name of the float32 (master) weights among a fragment's tensors."""
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """A run of one parameter's flattened local slice that lives on this rank.
+
+    start: index of its first element in the flattened slice. tensors: WEIGHT and each optimizer state, 1-D float32 views of
+    live memory. segments: those of the whole local slice. owned: whether this rank writes it (copies are written once).
+    """
+
+    parameter: str
+    segments: list[Segment]
+    start: int
+    tensors: dict[str, Tensor]
+    owned: bool
+
+
+def kind(engine: Engine) -> str:
+    """`plain` (torch's optimizer on the parameters), `zero` (ZeRO-1) or `bf16` (fp32 masters, ZeRO-1)."""
+    name = type(engine.optimizer).__name__
+    if isinstance(engine.optimizer, torch.optim.Optimizer) and not hasattr(engine.optimizer, "optimizer"):
+        return "plain"
+    found = {"DeepSpeedZeroOptimizer": "zero", "BF16_Optimizer": "bf16"}.get(name)
+    if found is None:
+        raise TypeError(f"no access to the fragments of DeepSpeed's {name}")
+    return found
+
+
+def flat_partitions(engine: Engine) -> list[Tensor]:
+    """DeepSpeed's flat fp32 partition of each parameter group on this rank."""
+    optimizer = engine.optimizer
+    return optimizer.single_partition_of_fp32_groups if kind(engine) == "zero" else optimizer.fp32_groups_flat_partition
+
+
+def fragments(engine: Engine) -> Iterator[Fragment]:
+    """Every fragment of this rank, in the order of the layer list. Optimizer state must exist (one step, or restore)."""
+    how = kind(engine)
+    flats = [] if how == "plain" else flat_partitions(engine)
+    for name, parameter, parts in parameter_segments(engine.module, engine.shape, engine.ranks.tp_rank):
+        first_copy = is_split(name) or engine.ranks.tp_rank == 0
+        if how == "plain":
+            state = engine.optimizer.state[parameter]
+            tensors = {WEIGHT: parameter.data.view(-1), **{key: state[key].view(-1) for key in STATE}}
+            yield Fragment(name, parts, 0, tensors, first_copy and engine.ranks.dp_rank == 0)
+            continue
+        mapping = parameter._hp_mapping  # type: ignore[attr-defined]
+        if mapping is None:
+            continue  # nothing of this parameter lies in this rank's partition
+        flat = flats[mapping.param_group_index]
+        state = engine.optimizer.optimizer.state[flat]
+        address = mapping.hp_fragment_address
+        views = {WEIGHT: flat.data, **{key: state[key] for key in STATE}}
+        tensors = {key: value.narrow(0, address.start, address.numel) for key, value in views.items()}
+        yield Fragment(name, parts, mapping.lp_fragment_address.start, tensors, first_copy)
+
+
+@torch.no_grad()
+def create_state(engine: Engine, step: int) -> None:
+    """Makes the optimizer state of a fresh engine as after `step` updates, moments zero, ready to be filled."""
+    if kind(engine) == "plain":
+        optimizer, holders = engine.optimizer, [p for g in engine.optimizer.param_groups for p in g["params"]]
+    else:
+        optimizer, holders = engine.optimizer.optimizer, flat_partitions(engine)
+    for holder in holders:
+        moments = {key: torch.zeros_like(holder, dtype=torch.float32) for key in STATE}
+        optimizer.state[holder] = {"step": torch.tensor(float(step), device=holder.device), **moments}
+    if kind(engine) != "plain":
+        engine.optimizer._lazy_init_hp_params_optimizer_state()
+
+
+@torch.no_grad()
+def settle(engine: Engine, step: int) -> None:
+    """After the fragments are filled: low-precision weights follow the masters, DeepSpeed's counters follow the step."""
+    if kind(engine) != "plain":
+        engine.optimizer.update_lp_params()
+    engine.deepspeed.global_steps = step
+    engine.deepspeed.global_samples = step * engine.deepspeed.train_batch_size()
+    engine.deepspeed.micro_steps = step * engine.layout.accumulation
+    engine.deepspeed.skipped_steps = 0
