@@ -1,1 +1,163 @@
-"""placeholder"""
+"""The front door: the `millrace` command.
+
+Mounts the rooms' commands and turns failures into messages and exit statuses: 2 a user's mistake, 1 an internal fault,
+75 try again later, 130 interrupted. Everything heavy is imported inside the commands: `millrace --help` stays quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from configs.commands import ConfigName, Overrides
+from configs.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_USER, MachineError, Problem, UserError
+
+# Typer carries its own copy of click since 0.2x: the base of its exceptions is reached through one that it exports.
+_ClickException: type[Exception] = typer.BadParameter.__mro__[2]
+
+app = typer.Typer(
+    name="millrace",
+    help="From raw web text to a trained GPT: one road, one config language, one command.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"millrace {version('millrace')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """From raw web text to a trained GPT: one road, one config language, one command."""
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where corpus and run are written.")] = Path("demo"),
+    overrides: Overrides = None,
+) -> None:
+    """The whole road on this machine: documents -> shards -> a small GPT -> a sample of its text."""
+    import millrace_demo
+
+    millrace_demo.run(out, overrides or [])
+
+
+@app.command()
+def check(
+    config: ConfigName,
+    overrides: Overrides = None,
+    procs: Annotated[int, typer.Option(min=0, help="Processes meant to train; 0: layout.tp x layout.pp.")] = 0,
+) -> None:
+    """Every problem of a configuration, its layout and its data at once, without starting anything."""
+    from configs.loader import ConfigError, load
+    from data_pipeline import check as data_check
+    from pretrain import check as pretrain_check
+
+    found: list[Problem] = []
+    try:
+        loaded, sound = load(config, overrides or []), lambda names: True
+    except ConfigError as error:
+        loaded, sound = error.partial, error.sections_sound
+        found += error.problems
+    tree = loaded.config
+    # A half of the road is checked when no mistake can lie in its own sections; its findings would be wrong otherwise.
+    data = {"sources", "extract", "clean", "dedup", "tokenizer", "split", "shards", "data"}
+    training = set(type(tree).model_fields) - (data - {"tokenizer", "data"})
+    if tree.sources and sound(data):
+        found += data_check.problems(loaded)
+    if tree.model is not None and sound(training):
+        found += pretrain_check.problems(loaded, procs or tree.layout.tp * tree.layout.pp)
+    if not found and not tree.sources and tree.model is None:
+        raise UserError(f"{config} has neither `sources` to make a corpus from nor a `model` to train")
+    if found:
+        raise UserError(*found)
+    halves = [name for name, there in (("data", tree.sources), ("training", tree.model)) if there]
+    typer.echo(f"{config}: no problem found ({' and '.join(halves)})")
+
+
+for room in ("configs", "data_pipeline", "pretrain", "benchmarks"):
+    if importlib.util.find_spec(f"{room}.commands") is not None:
+        importlib.import_module(f"{room}.commands").mount(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its status."""
+    raise SystemExit(_status(arguments))
+
+
+def _status(arguments: Sequence[str] | None) -> int:
+    try:
+        status = typer.main.get_command(app).main(args=arguments, prog_name="millrace", standalone_mode=False)
+        return status if isinstance(status, int) else 0
+    except (UserError, MachineError) as error:
+        _print(str(error))
+        return error.exit_status
+    except _ClickException as error:
+        return _usage(error)
+    except (KeyboardInterrupt, typer.Abort):
+        _print("interrupted")
+        return EXIT_INTERRUPTED
+    except Exception as error:
+        return _internal(error)
+
+
+def _usage(error: Exception) -> int:
+    """A command line that cannot be understood."""
+    context = getattr(error, "ctx", None)
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    if type(error).__name__ == "NoArgsIsHelpError":  # the message is the help
+        _print(message)
+    else:
+        command = context.command_path if context is not None else "millrace"
+        _print(f"error: {message.rstrip('.')}\n  hint: `{command} --help` tells what it takes")
+    return EXIT_USER
+
+
+def _internal(error: Exception) -> int:
+    """A fault of Millrace itself: one paragraph on the terminal, the traceback in a file."""
+    import tempfile
+    import traceback
+
+    text = "".join(traceback.format_exception(error))
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    _print(f"fault: {type(error).__name__}: {error}\n  where: {last.filename}:{last.lineno} in {last.name}")
+    if os.environ.get("MILLRACE_TRACEBACK") == "1":
+        _print(text)
+    else:
+        descriptor, path = tempfile.mkstemp(prefix="millrace-", suffix=".traceback")
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        _print(f"  go on: this is a defect of Millrace; please report it with the traceback in {path}")
+    return EXIT_INTERNAL
+
+
+def _print(text: str) -> None:
+    """To stderr; the first word of each finding in colour on a terminal, unless NO_COLOR is set."""
+    if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
+        import re
+
+        text = re.sub(r"^( *)(error|fault):", "\\1\033[1;31m\\2:\033[0m", text, flags=re.MULTILINE)
+        text = re.sub(r"^( *)(hint|go on):", "\\1\033[36m\\2:\033[0m", text, flags=re.MULTILINE)
+    print(text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,14 +55,30 @@ class Loaded:
         return dump(self.to_dict())
 
 
+class ConfigError(UserError):
+    """A configuration with mistakes.
+
+    sections_sound(names) tells whether none of them can lie in those sections; `partial` then holds what they say, with
+    defaults in the others, so that a check of that half of the road can add its findings.
+    """
+
+    def __init__(self, problems: list[Problem], partial: Loaded) -> None:
+        super().__init__(*problems)
+        self.partial = partial
+
+    def sections_sound(self, names: Container[str]) -> bool:
+        return all(name in Config.model_fields and name not in names for name in self.partial._tree.unsound)
+
+
 @dataclass
 class _Tree:
-    """Merged plain values before validation."""
+    """Merged plain values before validation. unsound: the sections with mistakes, "" for a mistake outside of all."""
 
     value: dict[str, Any] = field(default_factory=dict)
     origins: dict[KeyPath, str] = field(default_factory=dict)
     overrides: dict[KeyPath, str] = field(default_factory=dict)
     secrets: dict[KeyPath, tuple[str, str]] = field(default_factory=dict)  # path -> as written, as resolved
+    unsound: set[str] = field(default_factory=set)
 
     def where(self, path: KeyPath) -> str:
         """Of the value, else of the first thing below it, else of the section it would stand in."""
@@ -109,19 +125,26 @@ def _load(path: Path, overrides: Sequence[str]) -> Loaded:
     problems: list[Problem] = []
     files: list[Path] = []
     _read(path, tree, problems, files, chain=())
+    if problems:
+        tree.unsound.add("")
     for override in overrides:
+        told = len(problems)
         _override(override, tree, problems)
+        if len(problems) > told:
+            tree.unsound.add(re.split(r"[.=]", override)[0])
     _interpolate(tree, problems)
-    config = None
     try:
         config = Config.model_validate(tree.value)
     except ValidationError as error:
-        told = {p.where for p in problems}
-        problems += [p for p in explain(error, tree.where, tree.redact, tree.secrets) if p.where not in told]
-    if problems or config is None:
-        raise UserError(*problems) from None
+        places = {p.where for p in problems}
+        problems += [p for p in explain(error, tree.where, tree.redact, tree.secrets) if p.where not in places]
+        tree.unsound |= {str(detail["loc"][0]) for detail in error.errors(include_url=False)}
+        config = Config.model_validate({key: value for key, value in tree.value.items() if key not in tree.unsound})
     origins = {dotted(leaf): _origin(tree, leaf) for leaf in _leaves(config.model_dump())}
-    return Loaded(config, origins, files, tree)
+    loaded = Loaded(config, origins, files, tree)
+    if problems:
+        raise ConfigError(problems, loaded)
+    return loaded
 
 
 # --- files --------------------------------------------------------------------------------------------------------
@@ -257,7 +280,9 @@ def _interpolate(tree: _Tree, problems: list[Problem]) -> None:
             if name is None:
                 hint = "write ${env:NAME} for a variable of the environment"
                 problems.append(Problem(f"`{match[0]}` means nothing here", where, hint))
+                tree.unsound.add(str(path[0]))
             elif name[1] not in os.environ:
+                tree.unsound.add(str(path[0]))
                 problems.append(Problem(f"the environment has no variable {name[1]}", where, f"export {name[1]}=..."))
             else:
                 resolved = resolved.replace(match[0], os.environ[name[1]])

@@ -6,9 +6,10 @@ Duplicate keys, which YAML forbids and parsers accept, are refused.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Hashable
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -31,11 +32,11 @@ _RESOLVERS = (
 
 
 class _Loader(yaml.SafeLoader):
-    yaml_implicit_resolvers: ClassVar[dict[str, list[Any]]] = {}
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - PyYAML declares it so
 
 
 class _Dumper(yaml.SafeDumper):
-    yaml_implicit_resolvers: ClassVar = {k: list(v) for k, v in yaml.SafeDumper.yaml_implicit_resolvers.items()}
+    yaml_implicit_resolvers = {k: list(v) for k, v in yaml.SafeDumper.yaml_implicit_resolvers.items()}  # noqa: RUF012
 
 
 for _name, _pattern, _first in _RESOLVERS:
@@ -123,3 +124,12 @@ def dump(value: Any) -> str:
 def dotted(path: KeyPath) -> str:
     """("sources", 0, "name") -> "sources.0.name"."""
     return ".".join(str(p) for p in path)
+
+
+def dump_line(key: str, value: Any) -> str:
+    """`key: value` on one line of YAML, collections in brackets."""
+    if isinstance(value, str) and ("\n" in value or "\r" in value):
+        return f"{key}: {json.dumps(value)}"
+    flow = isinstance(value, list | dict)
+    text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1 << 30, default_flow_style=flow)
+    return f"{key}: {text.removesuffix(chr(10)).removesuffix('...').rstrip()}"
