@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
-import uuid
+import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import xxhash
 
-ATTEMPT = ".attempt-"
-"""Marks the temporary names; what a killed attempt leaves behind is found by it."""
+PARTIAL = ".partial"
+"""Ends the temporary names, `.{name}.{host}.{process}.{lot}.partial`: what a killed attempt leaves is found by it."""
 
 
 @contextmanager
 def whole_or_absent(path: Path) -> Iterator[Path]:
     """Yields the temporary path to write to; on a clean exit it becomes `path`, on an exception it is removed."""
     make_directory(path.parent)
-    temporary = path.with_name(f"{path.name}{ATTEMPT}{os.getpid()}-{uuid.uuid4().hex[:8]}")
+    attempt = f".{path.name}.{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(6)}{PARTIAL}"
+    temporary = path.with_name(attempt)
     try:
         yield temporary
         with temporary.open("rb") as file:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from configs.errors import MachineError, UserError
 from data_pipeline.shards import FORMAT_VERSION, Manifest, ShardCache, ShardEntry, ShardReader, load_manifest
-from data_pipeline.shards.atomic import ATTEMPT, file_xxh3
+from data_pipeline.shards.atomic import PARTIAL, file_xxh3
 from data_pipeline.shards.manifest import MANIFEST, parse_manifest, shard_path, write_manifest
 from data_pipeline.shards.schema import KEY_FORMAT
 from data_pipeline.shards.writer import ShardWriter
@@ -204,7 +204,7 @@ def test_a_manifest_comes_back_equal_with_an_id_of_its_content(tmp_path: Path) -
     assert loaded == original and loaded.corpus_id == corpus_id and loaded.sources == ["books"]
     assert loaded.tokens("train") == 8 and loaded.tokens("test") == 0
     assert manifest([]).corpus_id != corpus_id
-    assert not list(tmp_path.glob(f"*{ATTEMPT}*"))
+    assert not list(tmp_path.glob(f"*{PARTIAL}*"))
 
 
 def test_every_changed_character_of_a_manifest_is_noticed(tmp_path: Path) -> None:
