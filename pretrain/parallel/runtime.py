@@ -39,7 +39,7 @@ def prepare() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import deepspeed
-        import deepspeed.comm.torch  # noqa: F401
+        import deepspeed.comm.torch
 
     deepspeed.utils.logger.setLevel(logging.ERROR)
     # Otherwise init JIT-compiles a shared-memory op; killed meanwhile, it leaves a lock that hangs every later run.

@@ -1,0 +1,53 @@
+"""The commands of this room: `millrace train`, `millrace generate`. Heavy imports wait until a command runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+OVERRIDES = typer.Argument(metavar="[KEY=VALUE]...", help="changes to the config, as in train.steps=100")
+
+
+def train(
+    config: Annotated[str, typer.Argument(help="a file or the name of a preset, as in gpt-demo")],
+    overrides: Annotated[list[str] | None, OVERRIDES] = None,
+    procs: Annotated[int, typer.Option(min=0, help="processes on this machine; 0: tp x pp")] = 0,
+    allow: Annotated[list[str] | None, typer.Option(help="a key that may differ from the run that is resumed")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="check everything, say what would run, start nothing")] = False,
+) -> None:
+    """Train on this machine; a run directory with a checkpoint is resumed."""
+    from configs.errors import UserError
+    from configs.loader import load
+    from pretrain import check
+    from pretrain.local import train_here
+
+    loaded = load(config, overrides or [])
+    world_size = procs or loaded.config.layout.tp * loaded.config.layout.pp
+    if found := check.problems(loaded, world_size, allow or []):
+        raise UserError(*found)
+    train_here(loaded, world_size, allow or [], dry_run)
+
+
+def generate(
+    run: Annotated[Path, typer.Argument(help="a run directory with a checkpoint")],
+    prompt: Annotated[str, typer.Option(help="text to continue")] = "",
+    tokens: Annotated[int, typer.Option(min=1, help="tokens to add at the most")] = 64,
+) -> None:
+    """Continue a text with the newest checkpoint of a run (greedy)."""
+    import warnings
+
+    warnings.filterwarnings("ignore")
+    from pretrain.parallel import runtime
+
+    runtime.prepare()
+    from pretrain.generate import generate as continued
+
+    typer.echo(continued(run, prompt, tokens))
+
+
+def mount(app: typer.Typer) -> None:
+    """Registers the commands on the front door."""
+    app.command()(train)
+    app.command()(generate)

@@ -1,0 +1,63 @@
+"""Text from a checkpoint, on one process, whatever layout wrote it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from configs.errors import Problem, UserError
+from configs.loader import load_file
+from data_pipeline.tokenize.codec import Codec
+from pretrain.checkpoint.directory import newest
+from pretrain.checkpoint.read import CheckpointReader
+from pretrain.model.layers import SequentialModel
+from pretrain.parallel import runtime
+from pretrain.parallel.build import model_shape, parameter_segments, tag_parameters
+
+
+def load_model(run_dir: Path) -> tuple[SequentialModel, CheckpointReader]:
+    """The newest checkpoint of a run as a float32 model on this process, ready for evaluation."""
+    found = newest(run_dir)
+    if found is None:
+        raise UserError(Problem("this run has no complete checkpoint", str(run_dir), "train it first: millrace train"))
+    reader = CheckpointReader(found.path)
+    model = load_file(run_dir / "config.yaml").config.model
+    assert model is not None
+    runtime.start_single()
+    shape = model_shape(model, reader.state["vocab_size"], reader.state["positions"], 1, False, torch.float32)
+    module = SequentialModel(shape)
+    with torch.no_grad():
+        for _, parameter, parts in parameter_segments(module, shape, tp_rank=0):
+            parameter.zero_()
+            for part in parts:
+                values = torch.from_numpy(reader.weights(part)).reshape(-1)
+                parameter.view(-1)[part.offset : part.offset + part.numel].copy_(values)
+    tag_parameters(module)
+    return module.eval().to(runtime.device()), reader
+
+
+@torch.no_grad()
+def greedy(module: SequentialModel, tokens: list[int], count: int, end_of_document: int, context: int) -> list[int]:
+    """Appends up to `count` most likely tokens, stopping after an end of document.
+
+    tokens: the prompt, at least one. context: the most tokens the model sees at once; older ones fall out of view.
+    """
+    tokens = list(tokens)
+    place = next(module.parameters()).device
+    for _ in range(count):
+        logits = module(torch.tensor([tokens[-context:]], device=place))
+        tokens.append(int(logits[-1, 0].argmax()))
+        if tokens[-1] == end_of_document:
+            break
+    return tokens
+
+
+def generate(run_dir: Path, prompt: str, count: int) -> str:
+    """The prompt and its greedy continuation by up to `count` tokens."""
+    module, reader = load_model(run_dir)
+    codec = Codec.load(run_dir / "tokenizer.model")
+    # Training saw documents begin after the end of the one before.
+    tokens = [codec.end_of_document, *(int(t) for t in codec.encode(prompt))]
+    found = greedy(module, tokens, count, codec.end_of_document, reader.state["positions"])
+    return codec.decode(t for t in found if t != codec.end_of_document)
