@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from configs.schema.data import Dedup
+from data_pipeline.columns import column
 from data_pipeline.dedup import clusters, exact
-from data_pipeline.dedup.signatures import column, signatures_path
+from data_pipeline.dedup.signatures import signatures_path
 from data_pipeline.output import fingerprint, read_fingerprint, read_summary, write_arrow
 from data_pipeline.progress import Progress
 from data_pipeline.units import Unit, unit_path

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_pipeline.dedup.signatures import column
+from data_pipeline.columns import column
 
 REASON = "exact_duplicate"
 

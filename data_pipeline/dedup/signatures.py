@@ -92,14 +92,3 @@ def sign(batch: pa.RecordBatch) -> pa.RecordBatch:
 def _fingerprint(job: Job) -> str:
     content = read_summary(documents_path(job.out, job.unit))["content"]
     return fingerprint(stage="signatures", version=VERSION, documents=content)
-
-
-def column(path: Path, name: str) -> np.ndarray:
-    """One column of a signature or decision file: uint8 [rows, 16] for hashes and ids, else the column's own dtype."""
-    chunks = [batch.column(name) for batch in read_batches(path)]
-    if not chunks:
-        return np.empty((0, 16), np.uint8) if name not in ("bytes", "keep") else np.empty(0, np.int64)
-    array = pa.concat_arrays(chunks)
-    if pa.types.is_fixed_size_binary(array.type):
-        return np.frombuffer(array.buffers()[1], np.uint8, count=len(array) * 16).reshape(-1, 16)
-    return array.to_numpy(zero_copy_only=False)

@@ -78,6 +78,10 @@ class ShardReader:
         """The ids of document `index`, end-of-document id included; a view."""
         return self.tokens[self.offsets[index] : self.offsets[index + 1]]
 
+    def validate(self) -> None:
+        """Reads everything: offsets in order, texts in UTF-8. Raises pa.ArrowInvalid where they are not."""
+        self._batch.validate(full=True)
+
     def document_at(self, token_index: int) -> int:
         """The document that holds token `token_index` (counted from the start of this shard). IndexError beyond it."""
         if not 0 <= token_index < len(self.tokens):

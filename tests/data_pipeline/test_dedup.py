@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from configs.schema.data import Dedup, Source
 from configs.schema.tree import Config
+from data_pipeline.columns import column
 from data_pipeline.dedup import exact, signatures
 from data_pipeline.dedup.clusters import cluster
 from data_pipeline.dedup.decisions import decide, decisions_path
@@ -120,7 +121,7 @@ def test_dedup_turned_off_keeps_every_document_and_still_decides(tmp_path: Path)
 def test_a_document_without_a_stored_hash_is_hashed(tmp_path: Path) -> None:
     write_documents(tmp_path, unit("s", 0), ["a  b", "a b"], with_hash=False)
     signatures.process(Job(CONFIG, tmp_path, unit("s", 0)))
-    found = signatures.column(signatures.signatures_path(tmp_path, unit("s", 0)), "content")
+    found = column(signatures.signatures_path(tmp_path, unit("s", 0)), "content")
     assert [row.tobytes() for row in found] == [content_hash("a b")] * 2
 
 
