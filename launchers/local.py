@@ -37,6 +37,7 @@ def run_ranks(command: Sequence[str], procs: int, log_dir: Path, env: Mapping[st
     Raises UserError where a rank ended with status 2 (with the problems it printed), MachineError where one failed
     otherwise, KeyboardInterrupt after SIGINT, SIGTERM or SIGHUP to this process. Call it from the main thread.
     """
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # or every rank warns that 127.0.0.1 has no host name
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -60,7 +61,8 @@ def run_ranks(command: Sequence[str], procs: int, log_dir: Path, env: Mapping[st
     }
     known = {field.name for field in dataclasses.fields(LaunchConfig)}
     config = LaunchConfig(**{name: value for name, value in settings.items() if name in known})
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # its errors are told below, once
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("torch.distributed.elastic")]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what it has to say is told below, once
     # The launcher substitutes ${local_rank} in arguments; ours are meant literally.
     arguments = [word.replace("$", "$$") for word in command]
     wrapper = ["-I", "-S", str(Path(__file__).with_name("rank.py")), str(os.getpid())]
