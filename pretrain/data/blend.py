@@ -7,7 +7,6 @@ and any stretch of training sees the blend that was asked for.
 
 from __future__ import annotations
 
-import difflib
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from fractions import Fraction
 import numpy as np
 
 from configs.errors import Problem, UserError
+from configs.suggest import nearest
 
 PERIOD = 65_536
 
@@ -130,7 +130,7 @@ def check_names(blend: Mapping[str, float], known: Sequence[str]) -> list[Proble
     problems = []
     for name in blend:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            near = nearest(name, known, cutoff=0.5)
             hint = (f"did you mean {near[0]!r}? " if near else "") + f"it has: {', '.join(sorted(known))}"
             problems.append(Problem(f"the corpus has no source {name!r}", f"data.blend.{name}", hint))
     return problems
