@@ -15,7 +15,9 @@ def train(
     overrides: Annotated[list[str] | None, OVERRIDES] = None,
     procs: Annotated[int, typer.Option(min=0, help="processes on this machine; 0: tp x pp")] = 0,
     allow: Annotated[list[str] | None, typer.Option(help="a key that may differ from the run that is resumed")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="check everything, say what would run, start nothing")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="check everything, say what would run, start nothing")
+    ] = False,
 ) -> None:
     """Train on this machine; a run directory with a checkpoint is resumed."""
     from configs.errors import UserError

@@ -59,4 +59,6 @@ class Validation:
     def unigram(self) -> Evaluation:
         """The frequency baseline on the same windows; every rank may call it, no collective."""
         labels = self.windows[:, 1:]
-        return Evaluation(unigram_cross_entropy(Path(self.config.data.dir), labels, self.engine.shape.vocab_size), labels.size)
+        return Evaluation(
+            unigram_cross_entropy(Path(self.config.data.dir), labels, self.engine.shape.vocab_size), labels.size
+        )

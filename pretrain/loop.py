@@ -61,7 +61,12 @@ class Trainer:
         if config.train.deterministic:
             torch.use_deterministic_algorithms(True)
         shape = model_shape(
-            config.model, manifest.vocab_size, config.train.seq_length, self.layout.tp, self.layout.sequence_parallel, dtype
+            config.model,
+            manifest.vocab_size,
+            config.train.seq_length,
+            self.layout.tp,
+            self.layout.sequence_parallel,
+            dtype,
         )
         module = build_model(shape, ranks, config.train.seed, device())
         self.engine = Engine(module, shape, config, self.layout, ranks)
@@ -93,7 +98,12 @@ class Trainer:
         """Trains to the last step of this life, evaluates, saves and closes what was opened."""
         train = self.config.train
         batches = BatchReader(
-            self.stream, train.global_batch, train.micro_batch, self.ranks.dp_rank, self.layout.dp, self.config.data.prefetch
+            self.stream,
+            train.global_batch,
+            train.micro_batch,
+            self.ranks.dp_rank,
+            self.layout.dp,
+            self.config.data.prefetch,
         )
         try:
             if self.state.step == 0:
@@ -140,7 +150,11 @@ class Trainer:
         if self.validation is None:
             return
         found = self.validation.run()
-        values: dict[str, Any] = {"eval_loss": found.loss, "eval_perplexity": found.perplexity, "eval_tokens": found.tokens}
+        values: dict[str, Any] = {
+            "eval_loss": found.loss,
+            "eval_perplexity": found.perplexity,
+            "eval_tokens": found.tokens,
+        }
         if baseline and self.ranks.rank == 0:
             unigram = self.validation.unigram()
             values |= {"unigram_loss": unigram.loss, "unigram_perplexity": unigram.perplexity}

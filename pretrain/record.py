@@ -43,7 +43,14 @@ class Recorder:
     """Writes what happens in a life. On ranks other than 0 every call does nothing."""
 
     def __init__(
-        self, loaded: Loaded, run_dir: Path, start: Start, layout: Layout, stream: SampleStream, meter: Meter, writes: bool
+        self,
+        loaded: Loaded,
+        run_dir: Path,
+        start: Start,
+        layout: Layout,
+        stream: SampleStream,
+        meter: Meter,
+        writes: bool,
     ) -> None:
         self.run_dir, self.writes = run_dir, writes
         self.mirror: Mirror | None = None
@@ -72,7 +79,12 @@ class Recorder:
                 run_dir,
                 self.tracker_run_id,
                 flatten(loaded.to_dict()),
-                {"git_commit": commit, "layout": layout.describe(), "host": platform.node(), "corpus_id": stream.corpus_id},
+                {
+                    "git_commit": commit,
+                    "layout": layout.describe(),
+                    "host": platform.node(),
+                    "corpus_id": stream.corpus_id,
+                },
             )
             self.mirror.artifact(run_dir / "config.yaml")
             report = Path(loaded.config.data.dir) / "report.html"
@@ -151,4 +163,3 @@ class Recorder:
             report = self.mirror.close(60.0)
             self._keep_run_id()
             self.say(f"tracker: {report}")
-

@@ -44,7 +44,9 @@ class CheckpointReader:
             if not path.is_file():
                 raise MachineError("a file of the checkpoint is missing", str(path), go_on=_GO_ON)
             if path.stat().st_size != entry["bytes"] or file_xxh3(path) != entry["xxh3"]:
-                raise MachineError("a file of the checkpoint is damaged: size or checksum differ", str(path), go_on=_GO_ON)
+                raise MachineError(
+                    "a file of the checkpoint is damaged: size or checksum differ", str(path), go_on=_GO_ON
+                )
             self._open[name] = safe_open(path, framework="numpy")
         return self._open[name]
 

@@ -156,7 +156,9 @@ class Head(nn.Module):
         super().__init__()
         self.sequence_parallel = shape.sequence_parallel
         per_rank = shape.padded_vocab // shape.tp
-        self.counted = min(max(shape.vocab_size - parallel_state.get_tensor_model_parallel_rank() * per_rank, 0), per_rank)
+        self.counted = min(
+            max(shape.vocab_size - parallel_state.get_tensor_model_parallel_rank() * per_rank, 0), per_rank
+        )
         self.weight: nn.Parameter | None = None
         if not tied:
             self.weight = nn.Parameter(torch.empty(per_rank, shape.model.hidden_size, dtype=shape.dtype))

@@ -84,7 +84,9 @@ def _qkv(block: str, kind: str, model: Model, rank: int, tp: int) -> Iterator[Se
         q_rows = heads_per_group * size
         yield rows(f"{block}.attention.q.{kind}", (model.num_heads * size, *tail), group * q_rows, q_rows, row)
         yield rows(f"{block}.attention.k.{kind}", (model.kv_heads * size, *tail), group * size, size, row + q_rows)
-        yield rows(f"{block}.attention.v.{kind}", (model.kv_heads * size, *tail), group * size, size, row + q_rows + size)
+        yield rows(
+            f"{block}.attention.v.{kind}", (model.kv_heads * size, *tail), group * size, size, row + q_rows + size
+        )
 
 
 def _up(block: str, kind: str, model: Model, rank: int, tp: int) -> Iterator[Segment]:

@@ -1,6 +1,6 @@
 """The one place that states the order in which a model is made ready to train on this rank:
 
-    layers -> values by logical name -> tags for tensor parallelism -> device -> engine
+layers -> values by logical name -> tags for tensor parallelism -> device -> engine
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from pretrain.model.logical import Segment, is_split, segments
 from pretrain.parallel.runtime import Ranks
 
 
-def parameter_segments(module: nn.Module, shape: Shape, tp_rank: int) -> Iterator[tuple[str, nn.Parameter, list[Segment]]]:
+def parameter_segments(
+    module: nn.Module, shape: Shape, tp_rank: int
+) -> Iterator[tuple[str, nn.Parameter, list[Segment]]]:
     """Every parameter of the rank with its name in the layer list and its segments in the logical tensors."""
     for name, parameter in module.named_parameters():
         yield name, parameter, segments(name, shape.model, shape.vocab_size, shape.positions, tp_rank, shape.tp)

@@ -89,9 +89,13 @@ def problems(config: Config, world_size: int) -> list[Problem]:
         found.append(Problem(what, "layout.tp", f"start {nearest} processes (--procs), or choose tp x pp among "
                              f"{_nearest(unit, _divisors(world_size))}"))  # fmt: skip
     if layout.pp > 1:
-        found.append(Problem(f"layout.pp {layout.pp}: pipeline parallelism is not built yet", "layout.pp", "use layout.pp=1"))
+        found.append(
+            Problem(f"layout.pp {layout.pp}: pipeline parallelism is not built yet", "layout.pp", "use layout.pp=1")
+        )
     if layout.zero > 1:
-        found.append(Problem(f"layout.zero {layout.zero}: ZeRO 2 and 3 are not built yet", "layout.zero", "use layout.zero=1"))
+        found.append(
+            Problem(f"layout.zero {layout.zero}: ZeRO 2 and 3 are not built yet", "layout.zero", "use layout.zero=1")
+        )
     dp = max(1, world_size // unit)
     if train.global_batch % (dp * train.micro_batch):
         step = dp * train.micro_batch

@@ -12,6 +12,7 @@ import tempfile
 import warnings
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 _PREPARED = False
@@ -104,7 +105,7 @@ def start_single() -> Ranks:
     if not dist.is_initialized():
         handle, path = tempfile.mkstemp(prefix="millrace-rendezvous-")
         os.close(handle)
-        os.unlink(path)
+        Path(path).unlink()
         dist.init_process_group("gloo", init_method=f"file://{path}", rank=0, world_size=1)
     from megatron.core import parallel_state
 

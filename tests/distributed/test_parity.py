@@ -44,7 +44,12 @@ def assert_same_curve(a: dict[str, Any], b: dict[str, Any], steps: slice = slice
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda v: "-".join(f"{k}{int(n)}" for k, n in v.items()))
 @pytest.mark.parametrize(("family", "masked"), [("gpt", False), ("llama", True)])
 def test_a_layout_follows_the_single_process(
-    zygote: Zygote, reference: dict[tuple[str, bool], Any], tmp_path: Path, family: str, masked: bool, layout: dict[str, Any]
+    zygote: Zygote,
+    reference: dict[tuple[str, bool], Any],
+    tmp_path: Path,
+    family: str,
+    masked: bool,
+    layout: dict[str, Any],
 ) -> None:
     axes = {key: value for key, value in layout.items() if key != "dp"}
     results = zygote.run(
