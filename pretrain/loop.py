@@ -18,7 +18,8 @@ from configs.errors import Problem, UserError
 from configs.loader import Loaded
 from data_pipeline.shards import load_manifest
 from pretrain import resume
-from pretrain.checkpoint.read import CheckpointReader, restore
+from pretrain.checkpoint.read import CheckpointReader
+from pretrain.checkpoint.restore import restore
 from pretrain.checkpoint.write import write_checkpoint
 from pretrain.data.batches import BatchReader
 from pretrain.data.stream import SampleStream

@@ -14,6 +14,9 @@ import numpy as np
 
 from pretrain.model.logical import Segment
 
+WEIGHT = "weight"
+"""Name of the float32 (master) weights among a piece's tensors; the others are the optimizer's states."""
+
 Box = tuple[tuple[int, int], ...]
 
 

@@ -7,16 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors import safe_open
 
 from configs.errors import MachineError
 from data_pipeline.shards.atomic import file_xxh3
 from pretrain.checkpoint.directory import read_index
-from pretrain.checkpoint.pieces import Box, Piece, box_shape, cut, intersection, rows_of, slices
+from pretrain.checkpoint.pieces import WEIGHT, Box, Piece, box_shape, intersection, rows_of, slices
 from pretrain.model.logical import Segment
-from pretrain.parallel.engine import Engine
-from pretrain.parallel.fragments import WEIGHT, create_state, fragments, settle
 
 _GO_ON = "resume from an older checkpoint: move this directory away and start the same command again"
 
@@ -105,15 +102,3 @@ class CheckpointReader:
         """float32 master weights of a segment's box, in the box's shape."""
         wanted = Piece(segment.name, segment.shape, segment.box, 0, segment.numel)
         return self.read(wanted, WEIGHT).reshape(segment.box_shape)
-
-
-@torch.no_grad()
-def restore(engine: Engine, reader: CheckpointReader) -> None:
-    """Puts weights, moments and counters of the checkpoint into a fresh engine of any layout."""
-    create_state(engine, reader.step)
-    for fragment in fragments(engine):
-        for state, values in fragment.tensors.items():
-            for piece, at in cut(fragment.segments, fragment.start, values.numel()):
-                found = torch.from_numpy(np.ascontiguousarray(reader.read(piece, state)))
-                values[at : at + found.numel()].copy_(found)
-    settle(engine, reader.step)

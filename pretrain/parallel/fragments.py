@@ -12,13 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pretrain.checkpoint.pieces import WEIGHT
 from pretrain.model.logical import Segment, is_split
 from pretrain.optimizer import STATE
 from pretrain.parallel.build import parameter_segments
 from pretrain.parallel.engine import Engine
-
-WEIGHT = "weight"
-"""Name of the float32 (master) weights among a fragment's tensors."""
 
 
 @dataclass(frozen=True)

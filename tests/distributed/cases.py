@@ -10,7 +10,8 @@ import torch
 
 from configs.schema.tree import Config
 from pretrain.checkpoint.directory import newest
-from pretrain.checkpoint.read import CheckpointReader, restore
+from pretrain.checkpoint.read import CheckpointReader
+from pretrain.checkpoint.restore import restore
 from pretrain.checkpoint.write import write_checkpoint
 from pretrain.model.loss import IGNORE
 from pretrain.parallel import runtime

@@ -83,7 +83,7 @@ def main() -> None:
     runtime.prepare()
     import torch
 
-    import pretrain.checkpoint.read
+    import pretrain.checkpoint.restore
     import pretrain.checkpoint.write
     import pretrain.parallel.engine  # noqa: F401
 
