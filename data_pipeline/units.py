@@ -84,27 +84,31 @@ class Unit:
 
 @dataclass
 class LeftOut:
-    """Inputs a source's own bound (such as `max_bytes`) leaves out."""
+    """Inputs that a source saw and does not read, for one reason (such as `max_bytes`)."""
 
     files: int = 0
     bytes: int = 0
 
+    def add(self, size: int) -> None:
+        self.files += 1
+        self.bytes += size
+
 
 @dataclass
 class Plan:
-    """What a source found: pieces in relative path and slice order, what it left out, and what is wrong."""
+    """What a source found: pieces in relative path and slice order, what it left out by reason, and what is wrong."""
 
     pieces: list[Piece] = field(default_factory=list)
-    left_out: LeftOut = field(default_factory=LeftOut)
+    left_out: dict[str, LeftOut] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Listing:
-    """All units of a corpus, and what each source left out by its own bound."""
+    """All units of a corpus, and what each source left out: by source, then by reason."""
 
     units: list[Unit]
-    left_out: dict[str, LeftOut]
+    left_out: dict[str, dict[str, LeftOut]]
 
 
 def list_units(config: Config, cache: Path | None = None) -> list[Unit]:

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass
 class Record:
-    """One raw record: `text` where the source has text, else `html` (bytes as crawled) for extraction.
+    """One raw record: `text` where the source has text, else bytes as crawled: `plain` to decode, `html` to extract.
 
     relative_path, offset: its place, as in `documents.document_id`. charset: declared outside the page (HTTP header),
     "" where undeclared. too_large: bytes measured where the record was over the limit; it then carries no content.
@@ -18,6 +18,7 @@ class Record:
     offset: int
     text: str | None = None
     html: bytes | None = None
+    plain: bytes | None = None
     charset: str = ""
     url: str = ""
     metadata: dict[str, str] = field(default_factory=dict)

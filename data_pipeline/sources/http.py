@@ -1,0 +1,199 @@
+"""HTTP responses as crawlers store them: head, and body with its transfer and content codings undone, bounded."""
+
+from __future__ import annotations
+
+import io
+import re
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([^\s\"';,]+)", re.IGNORECASE)
+_STATUS = re.compile(rb"HTTP/\d(?:\.\d)?\s+(\d{3})\b")
+_STEP = 1 << 16
+_MAX_CODINGS = 3
+
+
+class BodyTooLarge(Exception):
+    """The decoded body is above the limit. size: bytes decoded when that was found."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"more than {size} bytes")
+        self.size = size
+
+
+class BodyDamaged(Exception):
+    """A coding could not be undone."""
+
+
+@dataclass
+class Head:
+    """status: 0 where the block does not begin with a status line. headers: by lower-case name, the last one wins."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def content_type(self) -> str:
+        """`text/html`, without parameters, lower-case; "" where absent."""
+        return self.headers.get("content-type", "").split(";")[0].split(",")[0].strip().lower()
+
+    @property
+    def charset(self) -> str:
+        return charset_of(self.headers.get("content-type", ""))
+
+
+def charset_of(content_type: str) -> str:
+    """The charset parameter of a content type; "" where absent."""
+    found = _CHARSET.search(content_type)
+    return found[1] if found else ""
+
+
+def parse_fields(lines: list[bytes]) -> dict[str, str]:
+    """`Name: value` lines by lower-case name; a line that begins with white space continues the one before. Bytes
+    outside UTF-8 become U+FFFD; lines without a colon are passed over, as browsers do."""
+    fields: dict[str, str] = {}
+    name = ""
+    for line in lines:
+        text = line.decode("utf-8", "replace").rstrip("\r\n")
+        if text[:1] in (" ", "\t") and name:
+            fields[name] += " " + text.strip()
+            continue
+        key, colon, value = text.partition(":")
+        name = key.strip().lower() if colon else ""
+        if name:
+            fields[name] = value.strip()
+    return fields
+
+
+def parse_head(lines: list[bytes]) -> Head:
+    """A response's head from its lines, the status line first."""
+    found = _STATUS.match(lines[0]) if lines else None
+    return Head(int(found[1]), parse_fields(lines[1:])) if found else Head()
+
+
+def decode_body(body: bytes, head: Head, limit: int) -> bytes:
+    """The body with its codings undone. A coding that is announced but not there (crawlers often store the decoded
+    body under the original headers) is taken as undone already.
+
+    Raises BodyTooLarge above `limit` bytes, BodyDamaged where the coded bytes make no sense.
+    """
+    if "chunked" in head.headers.get("transfer-encoding", "").lower():
+        body = _dechunk(body)
+    codings = [name.strip().lower() for name in head.headers.get("content-encoding", "").split(",") if name.strip()]
+    if len(codings) > _MAX_CODINGS:
+        raise BodyDamaged(f"{len(codings)} content codings one over the other")
+    for coding in reversed(codings):
+        decode = _DECODERS.get(coding)
+        if decode is not None:
+            body = decode(body, limit)
+        elif coding != "identity":
+            raise BodyDamaged(f"unknown content coding {coding[:40]!r}")
+    if len(body) > limit:
+        raise BodyTooLarge(len(body))
+    return body
+
+
+def _dechunk(body: bytes) -> bytes:
+    """RFC 9112, 7.1. A body that does not begin like a chunk is no chunked one and returned as it is; one that ends or
+    goes wrong in the middle gives what was whole."""
+    parts: list[bytes] = []
+    at = 0
+    while at < len(body):
+        end = body.find(b"\n", at, at + 4096)
+        size_text = body[at:end].split(b";")[0].strip() if end >= 0 else b""
+        try:
+            size = int(size_text, 16) if re.fullmatch(rb"[0-9A-Fa-f]{1,15}", size_text) else -1
+        except ValueError:
+            size = -1
+        if size < 0:
+            return b"".join(parts) if parts else body
+        if size == 0:
+            break
+        parts.append(body[end + 1 : end + 1 + size])
+        at = end + 1 + size
+        # Each chunk's data is followed by a line end.
+        at += 2 if body[at : at + 2] == b"\r\n" else 1 if body[at : at + 1] == b"\n" else 0
+    return b"".join(parts)
+
+
+def _bounded(step: Callable[[], bytes], limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while piece := step():
+        size += len(piece)
+        if size > limit:
+            raise BodyTooLarge(size)
+        parts.append(piece)
+    return b"".join(parts)
+
+
+def _inflate(body: bytes, limit: int, wbits: int) -> bytes:
+    inflate = zlib.decompressobj(wbits)
+    rest = body
+
+    def step() -> bytes:
+        nonlocal rest
+        if inflate.eof:
+            return b""
+        try:
+            output = inflate.decompress(rest, _STEP)
+        except zlib.error as error:
+            raise BodyDamaged(str(error)) from error
+        rest = inflate.unconsumed_tail
+        return output
+
+    return _bounded(step, limit)
+
+
+def _gzip(body: bytes, limit: int) -> bytes:
+    return _inflate(body, limit, 31) if body.startswith(b"\x1f\x8b") else body
+
+
+def _deflate(body: bytes, limit: int) -> bytes:
+    # "deflate" is zlib by the standard (RFC 9110, 8.4.1.2), and bare deflate from some servers.
+    if body[:1] and body[0] & 0x0F == 8 and len(body) > 1 and (body[0] * 256 + body[1]) % 31 == 0:
+        return _inflate(body, limit, 15)
+    try:
+        return _inflate(body, limit, -15)
+    except BodyDamaged:
+        return body
+
+
+def _brotli(body: bytes, limit: int) -> bytes:
+    from fastwarc.stream_io import BrotliReader
+
+    reader = BrotliReader(io.BytesIO(body))
+
+    def step() -> bytes:
+        try:
+            return bytes(reader.read(_STEP))
+        except OSError as error:
+            raise BodyDamaged(f"brotli: {error}") from error
+
+    return _bounded(step, limit)
+
+
+def _zstd(body: bytes, limit: int) -> bytes:
+    import zstandard
+
+    if not body.startswith(b"\x28\xb5\x2f\xfd"):
+        return body
+    reader = zstandard.ZstdDecompressor(max_window_size=1 << 23).stream_reader(body)
+
+    def step() -> bytes:
+        try:
+            return bytes(reader.read(_STEP))
+        except zstandard.ZstdError as error:
+            raise BodyDamaged(f"zstd: {error}") from error
+
+    return _bounded(step, limit)
+
+
+_DECODERS: dict[str, Callable[[bytes, int], bytes]] = {
+    "gzip": _gzip,
+    "x-gzip": _gzip,
+    "deflate": _deflate,
+    "br": _brotli,
+    "zstd": _zstd,
+}
