@@ -94,7 +94,7 @@ def _clipped(text: str, length: int = 60) -> str:
 
 
 def _hint_for_type(kind: str, value: Any, path: KeyPath) -> str:
-    if kind == "int_from_float" and isinstance(value, float) and value.is_integer():
+    if kind in ("int_type", "int_from_float") and isinstance(value, float) and value.is_integer():
         return f"write {int(value)}"
     if kind == "list_type" and isinstance(value, str | int | float):
         return f"write [{value}]"

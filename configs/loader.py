@@ -247,7 +247,8 @@ def _override(override: str, tree: _Tree, problems: list[Problem]) -> None:
     for n in range(1, len(path)):
         parent, step, above = _get(tree.value, path[:n]), path[n], dotted(path[:n])
         if parent is None:
-            parent = [] if isinstance(step, int) else {}
+            entries = any(key.startswith(f"{above}.*") for key in schema_keys(Config))
+            parent = [] if entries or isinstance(step, int) else {}
             _replace(tree, path[:n], parent)
         if isinstance(parent, list) and not isinstance(step, int):
             problems.append(Problem(f"`{above}` is a list", where, f"its entries are `{above}.0`, ..."))

@@ -6,7 +6,6 @@ Duplicate keys, which YAML forbids and parsers accept, are refused.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Hashable
 from typing import Any
@@ -31,6 +30,9 @@ _RESOLVERS = (
 )
 
 
+_PLAIN = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+
+
 class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers = {}  # noqa: RUF012 - PyYAML declares it so
 
@@ -44,6 +46,15 @@ for _name, _pattern, _first in _RESOLVERS:
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(rf"(?:{_pattern.pattern})\Z"), _letters)
 # A string that the loader above would read as a number must be written in quotes.
 _Dumper.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(rf"(?:{_FLOAT.pattern})\Z"), list("-+.0123456789"))
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    # PyYAML folds line breaks of the other styles, and loses some of them.
+    style = '"' if re.search(r"[\n\r\x85\u2028\u2029]", value) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _text)
 
 
 class Parsed:
@@ -78,6 +89,9 @@ class Parsed:
             return None
         self._open.add(id(node))
         try:
+            if isinstance(node, yaml.CollectionNode) and node.tag not in _PLAIN:
+                self._problem(f"this is not YAML without code: tag {node.tag}", line, dotted(path))
+                return None
             if isinstance(node, yaml.MappingNode):
                 return self._mapping(node, path)
             if isinstance(node, yaml.SequenceNode):
@@ -128,8 +142,6 @@ def dotted(path: KeyPath) -> str:
 
 def dump_line(key: str, value: Any) -> str:
     """`key: value` on one line of YAML, collections in brackets."""
-    if isinstance(value, str) and ("\n" in value or "\r" in value):
-        return f"{key}: {json.dumps(value)}"
     flow = isinstance(value, list | dict)
     text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1 << 30, default_flow_style=flow)
     return f"{key}: {text.removesuffix(chr(10)).removesuffix('...').rstrip()}"

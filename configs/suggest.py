@@ -170,8 +170,10 @@ def hint_for_key(path: tuple[str | int, ...], model: type[BaseModel]) -> str:
     plain = last.lower().replace("-", "_")
 
     siblings = {k.rsplit(".", 1)[-1]: k for k in keys if k.rpartition(".")[0] == section}
-    if near := nearest(last, siblings, cutoff=0.75):
-        return _did_you_mean([siblings[near[0]]], indices)
+    if near := nearest(last, siblings, count=3, cutoff=0.75):
+        best = difflib.SequenceMatcher(None, near[0], last).ratio()
+        equal = [name for name in near if difflib.SequenceMatcher(None, name, last).ratio() == best]
+        return _did_you_mean([siblings[name] for name in equal], indices)
     if plain in NOTES:
         return NOTES[plain]
     if plain in ALIASES:
@@ -180,7 +182,7 @@ def hint_for_key(path: tuple[str | int, ...], model: type[BaseModel]) -> str:
         return _did_you_mean(same[:3], indices)
     if near := nearest(last, siblings):
         return _did_you_mean([siblings[near[0]]], indices)
-    if near := nearest(written, keys):
+    if not siblings and (near := nearest(written, keys)):
         return _did_you_mean(near, indices)
     lasts = {k.rsplit(".", 1)[-1]: k for k in keys}
     if near := nearest(last, [*lasts, *ALIASES], cutoff=0.7):
