@@ -84,7 +84,9 @@ def check(
     if tree.sources and sound(data):
         found += data_check.problems(loaded)
     if tree.model is not None and sound(training):
-        found += pretrain_check.problems(loaded, procs or tree.layout.tp * tree.layout.pp)
+        made_first = bool(tree.sources) and not (Path(tree.data.dir) / "manifest.json").exists()
+        world_size = procs or tree.layout.tp * tree.layout.pp
+        found += pretrain_check.problems(loaded, world_size, corpus=not made_first)
     if not found and not tree.sources and tree.model is None:
         raise UserError(f"{config} has neither `sources` to make a corpus from nor a `model` to train")
     if found:
