@@ -101,7 +101,7 @@ def plan_shards(
                     split=split,
                     max_document_tokens=config.shards.max_document_tokens,
                     tokenizer=codec.hash,
-                    sentencepiece=version("sentencepiece"),
+                    versions=versions(),
                     units=[
                         [read_summary(documents_path(out, unit))["content"], found["content"]] for unit, found in chosen
                     ],
@@ -228,6 +228,11 @@ def _codec(path: str, expected_hash: str) -> Codec:
     if codec.hash != expected_hash:
         raise ValueError(f"{path} changed while shards were being written")
     return codec
+
+
+def versions() -> dict[str, str]:
+    """Libraries whose version decides the ids or the bytes of a shard."""
+    return {name: version(name) for name in ("pyarrow", "sentencepiece")}
 
 
 def scratch(out: Path) -> Path:

@@ -5,7 +5,8 @@
  "tokenizer": {"path", "hash", "vocab_size", "end_of_document", "bytes"},
  "splits": {"train": [{"path", "source", "documents", "tokens", "bytes", "xxh3"}, ...],
             "validation": [...], "test": [...]},
- "config": {content keys}, "stages": [{"name", "documents": {...}, "bytes": {...}}, ...], "versions": {...}}
+ "inputs": {source: {"units", "bytes", "xxh3"}}, "config": {content keys},
+ "stages": [{"name", "documents": {...}, "bytes": {...}}, ...], "versions": {...}}
 ```
 `corpus_id` = xxh3-128 (hex) of the canonical JSON of everything else; a manifest whose id does not match is damaged.
 """
@@ -53,6 +54,7 @@ class Manifest:
     tokenizer_path: str
     tokenizer_hash: str
     tokenizer_bytes: int = 0
+    inputs: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
     stages: list[dict[str, Any]] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
@@ -84,6 +86,7 @@ class Manifest:
                 "bytes": self.tokenizer_bytes,
             },
             "splits": {name: [asdict(entry) for entry in shards] for name, shards in self.splits.items()},
+            "inputs": self.inputs,
             "config": self.config,
             "stages": self.stages,
             "versions": self.versions,
@@ -148,13 +151,18 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
                 )
             )
         tokenizer = content["tokenizer"]
+        splits = {name: [ShardEntry(**entry) for entry in shards] for name, shards in content["splits"].items()}
+        if unknown := set(splits) - set(SPLITS):
+            raise ValueError(f"unknown splits {sorted(unknown)}")
         manifest = Manifest(
-            splits={name: [ShardEntry(**entry) for entry in shards] for name, shards in content["splits"].items()},
+            # The file's keys are sorted; the splits have an order of their own.
+            splits={name: splits[name] for name in SPLITS if name in splits},
             vocab_size=tokenizer["vocab_size"],
             end_of_document=tokenizer["end_of_document"],
             tokenizer_path=tokenizer["path"],
             tokenizer_hash=tokenizer["hash"],
             tokenizer_bytes=tokenizer["bytes"],
+            inputs=content["inputs"],
             config=content["config"],
             stages=content["stages"],
             versions=content["versions"],
@@ -162,9 +170,7 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
         )
         if manifest.corpus_id != content["corpus_id"]:
             raise ValueError(f"its content hashes to {manifest.corpus_id}, it says {content['corpus_id']}")
-        for split, shards in manifest.splits.items():
-            if split not in SPLITS:
-                raise ValueError(f"unknown split {split!r}")
+        for shards in manifest.splits.values():
             for entry in shards:
                 _require_inside(entry.path)
         _require_inside(manifest.tokenizer_path)

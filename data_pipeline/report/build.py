@@ -1,0 +1,213 @@
+"""report.html from manifest.json, stats.json, the shards and what is left of work/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from data_pipeline.account import Stage, rejected
+from data_pipeline.output import write_bytes
+from data_pipeline.progress import amount
+from data_pipeline.report import page, samples
+from data_pipeline.report.page import escaped, shown
+from data_pipeline.shards import Manifest, ShardReader, load_manifest
+
+REPORT = "report.html"
+
+_TEXT_LIMIT = 700
+_URL_LIMIT = 120
+
+
+def write_report(directory: Path) -> Path:
+    """Writes DIR/report.html and returns its path. UserError, MachineError: no corpus, or a damaged one."""
+    manifest = load_manifest(directory)
+    try:
+        stats = orjson.loads((directory / "stats.json").read_bytes())
+    except (OSError, ValueError):
+        stats = {}
+    body = "\n".join(
+        [
+            _head(manifest, stats),
+            _warnings(stats),
+            _funnel(manifest),
+            _reasons(manifest),
+            _sources(manifest),
+            _lengths(directory, manifest),
+            _kept(directory, manifest),
+            _rejected(directory),
+            _phases(stats),
+            _foot(manifest),
+        ]
+    )
+    path = directory / REPORT
+    write_bytes(path, page.page(f"Corpus {manifest.corpus_id[:12]}", body).encode("utf-8", "replace"))
+    return path
+
+
+def _head(manifest: Manifest, stats: dict[str, Any]) -> str:
+    first = manifest.stages[0]["documents"]["in"] if manifest.stages else 0
+    entries = [entry for shards in manifest.splits.values() for entry in shards]
+    documents, tokens = sum(e.documents for e in entries), sum(e.tokens for e in entries)
+    duplicates = sum(rejected(stage) for stage in manifest.stages if stage["name"] == "dedup")
+    figures = [
+        ("documents read", f"{first:,}"),
+        ("documents kept", f"{documents:,}"),
+        ("share kept", f"{documents / first:.1%}" if first else "-"),
+        ("duplicates removed", f"{duplicates:,}"),
+        ("tokens", f"{tokens:,}"),
+        ("vocabulary", f"{manifest.vocab_size:,}"),
+    ]
+    made = f"Made {escaped(stats['began'][:16].replace('T', ' '))} UTC" if "began" in stats else ""
+    took = f" in {_spent(stats['seconds'])} with {_count(stats['workers'], 'worker')}" if "seconds" in stats else ""
+    names = ", ".join(escaped(name) for name in manifest.sources)
+    return (
+        f"<h1>Corpus report</h1><p class='soft'>{names}. {made}{took}.<br>"
+        f"Corpus id <span class='mono'>{escaped(manifest.corpus_id)}</span></p>" + page.cards(figures)
+    )
+
+
+def _warnings(stats: dict[str, Any]) -> str:
+    lines = [f"<p>{shown(str(text), 500)}</p>" for text in stats.get("warnings", [])]
+    return f'<div class="warn">{"".join(lines)}</div>' if lines else ""
+
+
+def _funnel(manifest: Manifest) -> str:
+    panels = []
+    for what, say in (("documents", lambda n: f"{n:,}"), ("bytes", amount)):
+        whole = max((stage[what]["in"] for stage in manifest.stages), default=0)
+        rows = [
+            [
+                escaped(stage["name"]),
+                page.bar(stage[what]["kept"], rejected(stage, what), whole),
+                say(stage[what]["kept"]),
+                say(rejected(stage, what)),
+            ]
+            for stage in manifest.stages
+        ]
+        head = ["stage", "", "kept", "rejected"]
+        panels.append(f'<div class="panel"><h3>{what.capitalize()}</h3>{page.table(head, rows, (2, 3), (1,))}</div>')
+    key = '<p class="soft"><span class="key kept"></span>kept<span class="key gone"></span>rejected at this stage</p>'
+    return f'<h2>From raw text to shards</h2><div class="two">{"".join(panels)}</div>{key}'
+
+
+def _reasons(manifest: Manifest) -> str:
+    rows = []
+    total = manifest.stages[0]["documents"]["in"] if manifest.stages else 0
+    for stage in manifest.stages:
+        reasons = stage["documents"]["rejected"]
+        for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
+            size = stage["bytes"]["rejected"].get(reason, 0)
+            share = f"{count / total:.2%}" if total else ""
+            label = escaped(reason.replace("_", " "))
+            rows.append([escaped(stage["name"]), label, page.bar(0, count, total), f"{count:,}", share, amount(size)])
+    if not rows:
+        return "<h2>Why documents were rejected</h2><p class='soft'>None was.</p>"
+    head = ["stage", "reason", "", "documents", "of all read", "bytes"]
+    return f'<h2>Why documents were rejected</h2><div class="panel">{page.table(head, rows, (3, 4, 5), (2,))}</div>'
+
+
+def _sources(manifest: Manifest) -> str:
+    def of(stage: Stage, source: str) -> dict[str, Any]:
+        empty = {"in": 0, "kept": 0, "rejected": {}}
+        return stage["sources"].get(source, {}).get("documents", empty)
+
+    total = sum(manifest.tokens(split) for split in manifest.splits)
+    rows = []
+    for source in manifest.inputs or manifest.sources:
+        read = of(manifest.stages[0], source)["in"] if manifest.stages else 0
+        tokens = {
+            split: sum(entry.tokens for entry in shards if entry.source == source)
+            for split, shards in manifest.splits.items()
+        }
+        documents = sum(e.documents for shards in manifest.splits.values() for e in shards if e.source == source)
+        number = sum(e.source == source for shards in manifest.splits.values() for e in shards)
+        mine = sum(tokens.values())
+        share = f"{mine / total:.1%}" if total else "-"
+        counts = [f"{read:,}", f"{documents:,}", *(f"{count:,}" for count in tokens.values()), share, f"{number:,}"]
+        rows.append([escaped(source), *counts])
+    head = [
+        "source",
+        "documents read",
+        "kept",
+        *(f"{split} tokens" for split in manifest.splits),
+        "of tokens",
+        "shards",
+    ]
+    return f'<h2>Sources and splits</h2><div class="panel">{page.table(head, rows, range(1, len(head)))}</div>'
+
+
+def _lengths(directory: Path, manifest: Manifest) -> str:
+    """Lengths of documents in powers of two, from the offsets alone."""
+    counts = np.zeros(40, np.int64)
+    for shards in manifest.splits.values():
+        for entry in shards:
+            lengths = np.diff(ShardReader(directory / entry.path).offsets)
+            counts += np.bincount(np.log2(np.maximum(lengths, 1)).astype(np.int64), minlength=40)
+    used = np.flatnonzero(counts)
+    if not len(used):
+        return ""
+    span = range(int(used[0]), int(used[-1]) + 1)
+    chart = page.histogram([int(counts[i]) for i in span], [_power(i) for i in span])
+    return (
+        "<h2>Length of documents</h2>"
+        f'<div class="panel"><h3>Documents by number of tokens; each column from its label to the next</h3>{chart}</div>'
+    )
+
+
+def _power(exponent: int) -> str:
+    value = 2**exponent
+    return f"{value}" if value < 1024 else f"{value // 1024}k" if value < 2**20 else f"{value >> 20}M"
+
+
+def _kept(directory: Path, manifest: Manifest) -> str:
+    found = samples.kept(directory, manifest)
+    cards = [
+        page.sample(e.source, False, [shown(e.url, _URL_LIMIT), escaped(e.note)], shown(e.text, _TEXT_LIMIT))
+        for e in found
+    ]
+    return "<h2>Samples kept</h2>" + ("".join(cards) or "<p class='soft'>None.</p>")
+
+
+def _rejected(directory: Path) -> str:
+    found = samples.rejected(directory)
+    cards = [
+        page.sample(
+            f"{e.stage}: {e.reason.replace('_', ' ')}",
+            True,
+            [escaped(e.source), shown(e.url, _URL_LIMIT), escaped(e.note)],
+            shown(e.text, _TEXT_LIMIT) if e.text else "(text withheld)",
+        )
+        for e in found
+    ]
+    return "<h2>Samples rejected</h2>" + ("".join(cards) or "<p class='soft'>None.</p>")
+
+
+def _phases(stats: dict[str, Any]) -> str:
+    rows = []
+    for phase in stats.get("phases", []):
+        rate = f"{amount(phase['bytes_per_second'])}/s" if "bytes_per_second" in phase else ""
+        size = amount(phase["bytes"]) if phase.get("bytes") else ""
+        rows.append([escaped(phase["name"]), f"{phase['seconds']:.1f}", size, rate])
+    if not rows:
+        return ""
+    note = "<p class='soft'>Of the last run alone: what was finished before it is not counted in seconds.</p>"
+    head = ["phase", "seconds", "bytes", "rate"]
+    return f'<h2>Time of the last run</h2><div class="panel">{page.table(head, rows, (1, 2, 3))}</div>{note}'
+
+
+def _foot(manifest: Manifest) -> str:
+    versions = ", ".join(f"{escaped(name)} {escaped(version)}" for name, version in sorted(manifest.versions.items()))
+    tokenizer = f"Tokenizer <span class='mono'>{escaped(manifest.tokenizer_hash)}</span>."
+    return f"<footer>{tokenizer} Made with {versions or 'unnamed versions'}.</footer>"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _spent(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{seconds:.1f} s" if seconds < 60 else f"{minutes} min {rest} s"

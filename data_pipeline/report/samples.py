@@ -1,0 +1,103 @@
+"""Documents to look at: a few that were kept, and a few of each reason of rejection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from configs.errors import MachineError, UserError
+from data_pipeline.output import read_batches
+from data_pipeline.shards import Manifest, ShardReader
+from data_pipeline.tokenize.codec import Codec
+
+KEPT_PER_CORPUS = 6
+REJECTED_PER_REASON = 2
+_FILES = 40
+_TOKENS = 220
+
+
+@dataclass(frozen=True)
+class Example:
+    """One document. note: what was measured, or which document it copies. text: its beginning; "" where withheld."""
+
+    id: str
+    url: str
+    source: str
+    stage: str
+    reason: str
+    note: str
+    text: str
+
+
+def kept(directory: Path, manifest: Manifest) -> list[Example]:
+    """From the training shards: each begins with the documents of smallest lot, which is a fair draw."""
+    codec = Codec.load(directory / manifest.tokenizer_path)
+    first = {entry.source: entry for entry in reversed(manifest.splits.get("train", []))}
+    found: list[Example] = []
+    per_source = -(-KEPT_PER_CORPUS // max(1, len(first)))
+    for source in manifest.sources:
+        if source not in first:
+            continue
+        reader = ShardReader(directory / first[source].path)
+        for index in range(min(per_source, reader.documents)):
+            tokens = reader.document(index)
+            note = f"{len(tokens):,} tokens"
+            text = codec.decode(tokens[:_TOKENS])
+            found.append(Example(reader.doc_id(index).hex(), reader.url(index), source, "", "kept", note, text))
+    return found[:KEPT_PER_CORPUS]
+
+
+def rejected(directory: Path) -> list[Example]:
+    """Up to REJECTED_PER_REASON of each stage and reason, from files spread evenly over the corpus; [] without work/."""
+    found: dict[tuple[str, str], list[Example]] = {}
+    for example in _rejects(directory / "work"):
+        same = found.setdefault((example.stage, example.reason), [])
+        if len(same) < REJECTED_PER_REASON:
+            same.append(example)
+    return [example for key in sorted(found) for example in found[key]]
+
+
+def _rejects(work: Path) -> Iterator[Example]:
+    for path in _spread(sorted((work / "rejects").glob("*/*/*.arrow"))):
+        for batch in _batches(path):
+            for row in batch.to_pylist():
+                yield Example(
+                    row["id"].hex(), row["url"], row["source"], row["stage"], row["reason"],
+                    f"measured {row['value']:.4g}", row["text"],
+                )  # fmt: skip
+    for path in _spread(sorted((work / "decisions").glob("*/*/*.arrow"))):
+        yield from _duplicates(path, work / "documents" / path.relative_to(work / "decisions"))
+
+
+def _duplicates(decisions: Path, documents: Path) -> Iterator[Example]:
+    gone = {
+        row["id"]: row
+        for batch in _batches(decisions)
+        for row in batch.filter(pa.compute.invert(batch.column("keep"))).to_pylist()
+    }
+    if not gone:
+        return
+    left = REJECTED_PER_REASON
+    for batch in _batches(documents):
+        for i, doc_id in enumerate(batch.column("id").to_pylist()):
+            if doc_id in gone and left:
+                left -= 1
+                decision = gone[doc_id]
+                row = batch.slice(i, 1).to_pylist()[0]
+                note = f"copy of {decision['kept_id'].hex()}"
+                yield Example(doc_id.hex(), row["url"], row["source"], "dedup", decision["reason"], note, row["text"])
+
+
+def _spread(paths: Sequence[Path]) -> Sequence[Path]:
+    return [paths[i * len(paths) // _FILES] for i in range(_FILES)] if len(paths) > _FILES else paths
+
+
+def _batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """A report tells what it can: a damaged or missing file of work/ costs its samples only."""
+    try:
+        yield from read_batches(path)
+    except (MachineError, UserError):
+        return
