@@ -39,6 +39,8 @@ GROUPS = {
     "mfu_6n": "perf/mfu_6n",
     "step_seconds": "perf/step_seconds",
     "data_wait_seconds": "data/wait_seconds",
+    "unigram_loss": "eval/unigram_loss",
+    "unigram_perplexity": "eval/unigram_perplexity",
 }
 PREFIXES = ("eval", "checkpoint", "goodput", "data", "perf")
 
@@ -47,7 +49,6 @@ ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
 
 
@@ -217,7 +218,8 @@ class Mirror:
         from mlflow.entities import Param, RunTag
         from mlflow.exceptions import MlflowException
 
-        logging.getLogger("alembic").setLevel(logging.WARNING)
+        for name in ("mlflow", "alembic"):  # they tell of every table they make
+            logging.getLogger(name).setLevel(logging.WARNING)
         client = MlflowClient(tracking_uri=store_uri(self._uri, self._run_dir))
         run = None
         if self.run_id is not None:

@@ -27,25 +27,25 @@ def split_of(seed, content, validation, test):
     return "test" if u < test else "validation" if u < test + validation else "train"
 
 
-def shards(lines, unit_bytes, target_text_bytes, seed, validation, test):
-    """lines: source -> its one JSONL file as (offset, text) in order. Returns (split, source) -> shards of (id, text)."""
-    seen, shard_list = set(), defaultdict(list)
-    for source, documents in lines.items():
-        units = defaultdict(lambda: defaultdict(list))  # split -> unit -> documents; first copy in unit order stays
-        for offset, text in documents:
+def shards(records, unit_bytes, target_text_bytes, seed, validation, test):
+    """records: source -> (relative path, offset, text) in order. Returns (split, source) -> shards of (id, text)."""
+    seen, result = set(), defaultdict(list)
+    for source, documents in records.items():
+        units = defaultdict(lambda: defaultdict(list))  # split -> unit -> documents; the first copy in unit order stays
+        for path, offset, text in documents:
             if (content := content_hash(text)) not in seen:
                 seen.add(content)
                 split = split_of(seed, content, validation, test)
-                units[split][offset // unit_bytes].append((document_id(source, f"{source}.jsonl", offset), text))
+                units[split][path, offset // unit_bytes].append((document_id(source, path, offset), text))
         for split, of_unit in units.items():
             shard, size = [], 0
             for unit in sorted(of_unit):
                 shard += of_unit[unit]
                 size += sum(len(text.encode()) for _, text in of_unit[unit])
                 if size >= target_text_bytes or unit == max(of_unit):
-                    shard_list[split, source].append(sorted(shard, key=lambda d: xxh3_64_intdigest(d[0], seed=seed)))
+                    result[split, source].append(sorted(shard, key=lambda d: xxh3_64_intdigest(d[0], seed=seed)))
                     shard, size = [], 0
-    return shard_list
+    return result
 
 
 def mix(x):

@@ -1,5 +1,7 @@
 """The reader gives each rank its rows, ahead of time, and hides no error."""
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -93,3 +95,12 @@ def test_a_batch_that_does_not_divide_is_refused(stream):
         BatchReader(stream, 10, 4, 0, 1)
     with pytest.raises(ValueError, match="rank 2 of 2"):
         BatchReader(stream, 8, 4, 2, 2)
+
+
+def test_reading_imports_no_more_than_a_bare_machine_has():
+    code = (
+        "import sys, pretrain.data.batches, pretrain.tracking.mirror, pretrain.tracking.metrics\n"
+        "heavy = {'torch', 'mlflow', 'sentencepiece', 'datasets', 'pandas', 'pretrain.model'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -40,6 +40,7 @@ def test_metrics_are_grouped_as_the_tracker_shows_them():
     assert metric_name("data_wait_seconds") == "data/wait_seconds"
     assert metric_name("eval_loss") == "eval/loss"
     assert metric_name("eval_perplexity") == "eval/perplexity"
+    assert metric_name("unigram_loss") == "eval/unigram_loss"
     assert metric_name("checkpoint_stall_seconds") == "checkpoint/stall_seconds"
     assert metric_name("goodput/lost") == "goodput/lost"
 
