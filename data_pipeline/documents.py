@@ -19,6 +19,9 @@ SCHEMA = pa.schema(
 )
 """A kept document. `url` and `language` are "" where unknown; reserved keys of `metadata` are `RESERVED_METADATA`."""
 
+CANDIDATE_SCHEMA = SCHEMA.append(pa.field("offset", pa.int64(), nullable=False))
+"""A document on its way through the stages of a unit: with its record's offset, which rejected rows keep."""
+
 REJECT_SCHEMA = pa.schema(
     [
         pa.field("id", pa.binary(16), nullable=False),
@@ -58,3 +61,8 @@ def normalized(text: str) -> str:
 def content_hash(text: str) -> bytes:
     """16 bytes: xxh3-128 of the normalised text as UTF-8. Equal for copies that differ in white space only."""
     return xxhash.xxh3_128_digest(normalized(text).encode("utf-8", "surrogatepass"))
+
+
+def source_column(source: str, rows: int) -> pa.DictionaryArray:
+    """`rows` times the name of a source, as the column `source`."""
+    return pa.DictionaryArray.from_arrays(pa.repeat(pa.scalar(0, pa.int32()), rows), pa.array([source], pa.string()))

@@ -1,0 +1,165 @@
+"""The first phase: an input unit to clean documents and rejects, in one pass over its bytes.
+
+work/documents/... holds the kept documents (SCHEMA), work/rejects/... the rejected ones (REJECT_SCHEMA). The summary
+that both carry:
+
+```
+{"unit": "...", "read": {"input_bytes", "records", "skipped": {kind: count}, "damaged": {kind: {"count", "first_path",
+ "first_offset", "message"}}}, "stages": {"extract": {"documents": count, "bytes": count}, "clean": {...}},
+ "notes": {"repaired": count, "language en": count, ...}}
+```
+with a count as in `account`. Records read = skipped + damaged + documents in, but for lines and streams that are
+damaged before they are records.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from configs.schema.data import Source
+from configs.schema.tree import Config
+from data_pipeline import account
+from data_pipeline.clean import stage as clean
+from data_pipeline.documents import REJECT_SCHEMA, SCHEMA
+from data_pipeline.extract import stage as extract
+from data_pipeline.outcome import Tally
+from data_pipeline.output import ArrowOutput, fingerprint, read_fingerprint, read_summary
+from data_pipeline.pool import Job
+from data_pipeline.sources.record import Limits, Record, SourceTally
+from data_pipeline.sources.registry import reader_of
+from data_pipeline.units import Unit, unit_path
+
+RULE_VERSION = 1
+_BATCH_RECORDS = 1000
+_BATCH_BYTES = 4_000_000
+
+
+def documents_path(out: Path, unit: Unit) -> Path:
+    """Where the unit's kept documents lie."""
+    return unit_path(out / "work" / "documents", unit.source, unit.index)
+
+
+def rejects_path(out: Path, unit: Unit) -> Path:
+    """Where the unit's rejected documents lie."""
+    return unit_path(out / "work" / "rejects", unit.source, unit.index)
+
+
+def documents_fingerprint(config: Config, unit: Unit) -> str:
+    """Of the unit's bytes, the keys that decide what becomes of them, and the versions of rules and libraries."""
+    source = _source(config, unit)
+    reader = reader_of(source.type)
+    libraries = {*reader.LIBRARIES, *extract.LIBRARIES, *clean.libraries(config.clean)}
+    return fingerprint(
+        stage="documents",
+        input=unit.identity,
+        source=source.model_dump(include={"name", "type", "text_field", "url_field", "license"}),
+        extract=config.extract.model_dump(),
+        clean=config.clean.model_dump(),
+        rules=[RULE_VERSION, reader.RULE_VERSION, extract.RULE_VERSION, clean.RULE_VERSION],
+        libraries=_versions(libraries),
+    )
+
+
+def process(job: Job) -> dict[str, Any]:
+    """Reads the unit, writes its documents and rejects, returns the summary. Damage in the input is counted, never
+    raised; MachineError where the outputs cannot be written."""
+    config, unit = job.config, job.unit
+    source = _source(config, unit)
+    key = documents_fingerprint(config, unit)
+    tally, extracted, cleaned = SourceTally(), Tally(), Tally()
+    notes: dict[str, int] = {}
+    records = reader_of(source.type).read(unit, source, Limits.of(config.clean.max_bytes), tally)
+    if not unit.size:
+        tally.damage("empty file", unit.relative_path, 0, "0 bytes")
+    with (
+        ArrowOutput(documents_path(job.out, unit), SCHEMA, key) as documents,
+        ArrowOutput(rejects_path(job.out, unit), REJECT_SCHEMA, key) as rejects,
+    ):
+        for some in _batches(records):
+            found = extract.run(some, source, extracted)
+            judged = clean.run(found.kept, source.name, config.clean, cleaned, notes)
+            documents.write(judged.kept)
+            rejects.write(found.rejected)
+            rejects.write(judged.rejected)
+        summary = {
+            "unit": str(unit),
+            "read": tally.as_json(),
+            "stages": {extract.NAME: extracted.as_json(), clean.NAME: cleaned.as_json()},
+            "notes": dict(sorted(notes.items())),
+        }
+        rejects.commit(summary)
+        return documents.commit(summary)
+
+
+def finished(job: Job) -> dict[str, Any] | None:
+    """The summary of a unit whose two outputs exist with the right fingerprint, else None."""
+    path = documents_path(job.out, job.unit)
+    key = documents_fingerprint(job.config, job.unit)
+    if read_fingerprint(path) != key or read_fingerprint(rejects_path(job.out, job.unit)) != key:
+        return None
+    return read_summary(path)
+
+
+def stages(results: Sequence[tuple[str, dict[str, Any]]]) -> list[account.Stage]:
+    """The accounts of extraction and cleaning from (source, summary) of all units."""
+    return [
+        account.stage(name, [(source, summary["stages"][name]) for source, summary in results])
+        for name in (extract.NAME, clean.NAME)
+    ]
+
+
+def damage(summaries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What could not be read, one entry per unit and kind: {"unit", "kind", "count", "first_path", "first_offset",
+    "message"}."""
+    return [
+        {"unit": summary["unit"], "kind": kind, **found}
+        for summary in summaries
+        for kind, found in summary["read"]["damaged"].items()
+    ]
+
+
+def warnings(summaries: Sequence[dict[str, Any]]) -> list[str]:
+    """One line per kind of damage, with the first example."""
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for entry in damage(summaries):
+        kinds.setdefault(entry["kind"], []).append(entry)
+    lines = []
+    for kind, entries in sorted(kinds.items()):
+        first = entries[0]
+        count, units = sum(entry["count"] for entry in entries), len(entries)
+        where = f"{first['first_path']} at {first['first_offset']:,}: {first['message']}"
+        lines.append(f"damaged input: {kind}: {count:,} in {units:,} units; the first in {where}")
+    return lines
+
+
+def versions() -> dict[str, str]:
+    """Versions of all libraries that may change documents, for the manifest."""
+    from configs.schema.data import Clean
+
+    readers = [reader_of(kind) for kind in ("installed-docs", "jsonl", "warc")]
+    return _versions({*(name for r in readers for name in r.LIBRARIES), *extract.LIBRARIES, *clean.libraries(Clean())})
+
+
+def _versions(libraries: set[str]) -> dict[str, str]:
+    return {**{name: version(name) for name in sorted(libraries)}, "unicode": unicodedata.unidata_version}
+
+
+def _source(config: Config, unit: Unit) -> Source:
+    return next(source for source in config.sources if source.name == unit.source)
+
+
+def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
+    some: list[Record] = []
+    size = 0
+    for record in records:
+        some.append(record)
+        size += len(record.text or record.html or record.plain or "")
+        if len(some) >= _BATCH_RECORDS or size >= _BATCH_BYTES:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some

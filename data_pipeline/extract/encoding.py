@@ -1,0 +1,65 @@
+"""The character encoding of a crawled page, in the order of the HTML standard (13.2.3.2): byte order mark, transport,
+`meta`, detection."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+RULE_VERSION = 1
+
+_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
+_META = re.compile(rb"<meta[^>]{0,500}?charset\s*=\s*[\"']?\s*([a-zA-Z0-9_:.\-]{1,40})", re.IGNORECASE)
+# Authors and detectors look at the beginning: a page that declares itself later is read wrong by browsers too.
+_META_WITHIN = 4096
+# Labels of the Encoding standard for which Python has a codec under another name.
+_ALIASES = {"x-mac-cyrillic": "mac-cyrillic", "x-mac-ukrainian": "mac-cyrillic", "windows-874": "cp874"}
+_ALIASES |= {"iso-8859-8-i": "iso8859-8", "x-user-defined": "cp1252"}
+
+
+def decode_page(data: bytes, charset: str = "") -> tuple[str, str]:
+    """Text and name of the codec used. charset: what the transport declares. Never raises: bytes that make no sense
+    become U+FFFD. A declared UTF-8 that the bytes contradict gives way to detection."""
+    for mark, codec in _BOMS:
+        if data.startswith(mark):
+            return data[len(mark) :].decode(codec, "replace"), codec
+    declared = _codec(charset)
+    if declared is None:
+        found = _META.search(data, 0, _META_WITHIN)
+        declared = _codec(found[1].decode("ascii")) if found else None
+        if declared is not None and declared.startswith("utf-16"):
+            declared = "utf-8"  # it was found by reading bytes as ASCII, so it cannot be true (13.2.3.2)
+    if declared == "utf-8" or declared is None:
+        # By far the most frequent, and strict decoding proves it.
+        try:
+            return data.decode("utf-8"), "utf-8"
+        except UnicodeDecodeError:
+            declared = _detected(data)
+    try:
+        return data.decode(declared, "replace"), declared
+    except (LookupError, UnicodeError):
+        return data.decode("utf-8", "replace"), "utf-8"
+
+
+def _codec(label: str) -> str | None:
+    """Python's codec for a label of the Encoding standard; None where it knows none."""
+    from resiliparse.parse.encoding import map_encoding_to_html5
+
+    label = label.strip().lower()
+    if not label:
+        return None
+    name = _ALIASES.get(label) or map_encoding_to_html5(label, fallback_utf8=False)
+    try:
+        return codecs.lookup(name).name if name else None
+    except LookupError:
+        return None
+
+
+def _detected(data: bytes) -> str:
+    from resiliparse.parse.encoding import detect_encoding
+
+    name = detect_encoding(data, from_html_meta=False)
+    try:
+        return codecs.lookup(name).name if name else "utf-8"
+    except LookupError:
+        return "utf-8"
