@@ -6,8 +6,6 @@ Mounts the rooms' commands and turns failures into messages and exit statuses: 2
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
 import sys
 from collections.abc import Sequence
@@ -16,6 +14,10 @@ from typing import Annotated
 
 import typer
 
+import benchmarks.commands
+import configs.commands
+import data_pipeline.commands
+import pretrain.commands
 from configs.commands import ConfigName, Overrides
 from configs.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_USER, MachineError, Problem, UserError
 
@@ -54,7 +56,7 @@ def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where corpus and run are written.")] = Path("demo"),
     overrides: Overrides = None,
 ) -> None:
-    """The whole road on this machine: documents -> shards -> a small GPT -> a sample of its text."""
+    """The whole road on this machine, from documents to a sample of text."""
     import millrace_demo
 
     millrace_demo.run(out, overrides or [])
@@ -66,7 +68,7 @@ def check(
     overrides: Overrides = None,
     procs: Annotated[int, typer.Option(min=0, help="Processes meant to train; 0: layout.tp x layout.pp.")] = 0,
 ) -> None:
-    """Every problem of a configuration, its layout and its data at once, without starting anything."""
+    """Every problem of a configuration at once; nothing is started."""
     from configs.loader import ConfigError, load
     from data_pipeline import check as data_check
     from pretrain import check as pretrain_check
@@ -95,9 +97,10 @@ def check(
     typer.echo(f"{config}: no problem found ({' and '.join(halves)})")
 
 
-for room in ("configs", "data_pipeline", "pretrain", "benchmarks"):
-    if importlib.util.find_spec(f"{room}.commands") is not None:
-        importlib.import_module(f"{room}.commands").mount(app)
+data_pipeline.commands.mount(app)
+pretrain.commands.mount(app)
+benchmarks.commands.mount(app)
+configs.commands.mount(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -25,7 +25,7 @@ def config(
     overrides: Overrides = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: {config, origins}.")] = False,
 ) -> None:
-    """Print the resolved configuration and where each value comes from."""
+    """The resolved configuration, with the origin of each value."""
     from configs.loader import load
 
     loaded = load(config, overrides or [])
