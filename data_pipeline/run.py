@@ -74,8 +74,7 @@ class Summary:
             "report": self.report,
             "time": f"{self.seconds:.1f} s",
         }
-        lines = [f"warning: {warning}" for warning in self.warnings]
-        return "\n".join(lines + [f"{name:<10} {value}" for name, value in rows.items()])
+        return "\n".join(f"{name:<10} {value}" for name, value in rows.items())
 
 
 @dataclass
@@ -187,7 +186,7 @@ class _Road:
             account.stage("dedup", [(unit.source, found) for unit, found in zip(units, decided, strict=True)]),
             account.stage("shards", [(job.source, found) for job, found in zip(written_jobs, written, strict=True)]),
         ]
-        manifest = self._manifest(codec, units, stages, written_jobs, written)
+        manifest = self._manifest(codec, units, documents, stages, written_jobs, written)
         return self._finish(manifest, listing, documents, trained, written_jobs)
 
     def _units(self, name: str, jobs: Sequence[Job], phase: Any) -> list[dict[str, Any]]:
@@ -216,6 +215,7 @@ class _Road:
         self,
         codec: Codec,
         units: Sequence[Unit],
+        documents: Sequence[dict[str, Any]],
         stages: list[account.Stage],
         jobs: Sequence[shards_stage.ShardJob],
         written: Sequence[dict[str, Any]],
@@ -231,7 +231,7 @@ class _Road:
             tokenizer_path=TOKENIZER_PATH,
             tokenizer_hash=codec.hash,
             tokenizer_bytes=len(codec.model),
-            inputs=_inputs(units),
+            inputs=_inputs(units, documents),
             config=content_config(self.loaded),
             stages=stages,
             versions=documents_stage.versions() | shards_stage.versions(),
@@ -300,7 +300,6 @@ class _Road:
         warnings: list[str],
         seconds: float,
     ) -> dict[str, Any]:
-        own, children = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         for timing in self.timings:
             if timing.get("bytes") and timing["seconds"]:
                 timing["bytes_per_second"] = round(timing["bytes"] / timing["seconds"])
@@ -313,7 +312,7 @@ class _Road:
             "machine": f"{platform.machine()}, {os.cpu_count()} processors",
             "python": sys.version.split()[0],
             "workers": self.workers,
-            "peak_bytes": {"this process": own.ru_maxrss * 1024, "largest worker": children.ru_maxrss * 1024},
+            "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             "inputs": {
                 name: {
                     "units": sum(unit.source == name for unit in listing.units),
@@ -328,13 +327,27 @@ class _Road:
         }
 
 
-def _inputs(units: Sequence[Unit]) -> dict[str, Any]:
-    """What was read, by source: xxh3 is of the identities of its units (relative path, slice, size, bytes)."""
+def _inputs(units: Sequence[Unit], documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What was read, by source: xxh3 is of the identities of its units (relative path, slice, size, bytes).
+
+    skipped: records that are no documents by their nature; damaged: what could not be read; both by kind.
+    """
     found: dict[str, Any] = {}
     for name in dict.fromkeys(unit.source for unit in units):
-        mine = [unit for unit in units if unit.source == name]
-        xxh3 = fingerprint(units=[unit.identity for unit in mine])
-        found[name] = {"units": len(mine), "bytes": sum(unit.size for unit in mine), "xxh3": xxh3}
+        mine = [(unit, found["read"]) for unit, found in zip(units, documents, strict=True) if unit.source == name]
+        kinds: dict[str, dict[str, int]] = {"skipped": {}, "damaged": {}}
+        for _, read in mine:
+            for kind, number in read["skipped"].items():
+                kinds["skipped"][kind] = kinds["skipped"].get(kind, 0) + number
+            for kind, damage in read["damaged"].items():
+                kinds["damaged"][kind] = kinds["damaged"].get(kind, 0) + damage["count"]
+        found[name] = {
+            "units": len(mine),
+            "bytes": sum(unit.size for unit, _ in mine),
+            "xxh3": fingerprint(units=[unit.identity for unit, _ in mine]),
+            "records": sum(read["records"] for _, read in mine),
+            **kinds,
+        }
     return found
 
 

@@ -5,7 +5,7 @@
  "tokenizer": {"path", "hash", "vocab_size", "end_of_document", "bytes"},
  "splits": {"train": [{"path", "source", "documents", "tokens", "bytes", "xxh3"}, ...],
             "validation": [...], "test": [...]},
- "inputs": {source: {"units", "bytes", "xxh3"}}, "config": {content keys},
+ "inputs": {source: {"units", "bytes", "xxh3", "records", "skipped", "damaged"}}, "config": {content keys},
  "stages": [{"name", "documents": {...}, "bytes": {...}}, ...], "versions": {...}}
 ```
 `corpus_id` = xxh3-128 (hex) of the canonical JSON of everything else; a manifest whose id does not match is damaged.
