@@ -19,6 +19,7 @@ from configs.errors import UserError
 PRESET = "gpt-demo"
 PROMPT = "This function returns"
 SAMPLE_TOKENS = 64
+SPLITS = ("train", "validation", "test")
 
 
 def run(out: Path, overrides: Sequence[str]) -> None:
@@ -74,7 +75,7 @@ def facts(corpus: Path, run_dir: Path) -> dict[str, Any]:
         "documents_in": manifest["stages"][0]["documents"]["in"],
         "documents_kept": manifest["stages"][-1]["documents"]["kept"],
         "duplicates": sum(stages["dedup"]["documents"]["rejected"].values()),
-        "tokens": {split: sum(s["tokens"] for s in shards) for split, shards in manifest["splits"].items()},
+        "tokens": {split: sum(s["tokens"] for s in manifest["splits"].get(split, [])) for split in SPLITS},
         "vocab_size": manifest["tokenizer"]["vocab_size"],
         "corpus_seconds": stats["seconds"],
         "steps": steps[-1]["step"],
