@@ -24,7 +24,7 @@ from pretrain.checkpoint.directory import INDEX, directories, newest
 from pretrain.tracking.metrics import read_metrics
 from tests.conftest import Cli
 
-WORDS = ["the", "mill", "turns", "water", "into", "work", "and", "the", "race", "carries", "water", "to", "the", "wheel", "by", "day", "and", "by", "night"]
+WORDS = "the mill turns water into work and the race carries water to the wheel by day and by night".split()  # noqa: SIM905
 EXACT = ("loss", "grad_norm", "lr", "consumed", "tokens", "eval_loss", "eval_perplexity")
 
 
