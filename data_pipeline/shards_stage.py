@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from configs.errors import MachineError, UserError
 from configs.schema.tree import Config
-from data_pipeline.dedup.signatures import documents_path
+from data_pipeline.documents_stage import documents_path
 from data_pipeline.output import fingerprint, read_batches, read_summary, write_json
 from data_pipeline.pool import advance
 from data_pipeline.shards.atomic import PARTIAL

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from data_pipeline.documents import content_hash
+from data_pipeline.documents_stage import documents_path
 from data_pipeline.output import fingerprint, read_batches, read_fingerprint, read_summary, write_arrow
 from data_pipeline.pool import Job, advance
 from data_pipeline.units import Unit, unit_path
@@ -31,11 +32,6 @@ SIGNATURE_SCHEMA = pa.schema(
     ]
 )
 """content: hash of the normalised text. text: xxh3-128 of the text as it is. bytes: of the text in UTF-8."""
-
-
-def documents_path(out: Path, unit: Unit) -> Path:
-    """The unit's kept documents."""
-    return unit_path(out / "work" / "documents", unit.source, unit.index)
 
 
 def signatures_path(out: Path, unit: Unit) -> Path:

@@ -168,7 +168,7 @@ def _kept(directory: Path, manifest: Manifest) -> str:
         page.sample(e.source, False, [shown(e.url, _URL_LIMIT), escaped(e.note)], shown(e.text, _TEXT_LIMIT))
         for e in found
     ]
-    return "<h2>Samples kept</h2>" + ("".join(cards) or "<p class='soft'>None.</p>")
+    return "<h2>Samples kept</h2>" + _samples(cards)
 
 
 def _rejected(directory: Path) -> str:
@@ -182,7 +182,11 @@ def _rejected(directory: Path) -> str:
         )
         for e in found
     ]
-    return "<h2>Samples rejected</h2>" + ("".join(cards) or "<p class='soft'>None.</p>")
+    return "<h2>Samples rejected</h2>" + _samples(cards)
+
+
+def _samples(cards: list[str]) -> str:
+    return f'<div class="two">{"".join(cards)}</div>' if cards else "<p class='soft'>None.</p>"
 
 
 def _phases(stats: dict[str, Any]) -> str:

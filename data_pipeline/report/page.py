@@ -42,11 +42,11 @@ svg{display:block;width:100%}
 .key{display:inline-block;width:11px;height:11px;border-radius:3px;margin:0 6px 0 14px;vertical-align:-1px}
 .key.kept{background:var(--water)}.key.gone{background:var(--out)}.key:first-child{margin-left:0}
 .warn{background:var(--warn);border:1px solid #f0d9a8;border-radius:10px;padding:10px 16px;margin:20px 0 0}
-.sample{padding:12px 16px;margin:0 0 12px;overflow:hidden}
+.sample{padding:12px 16px;overflow:hidden;min-width:0}
 .sample header{display:flex;gap:10px;align-items:baseline;flex-wrap:wrap;font-size:13px;color:var(--soft)}
 .tag{background:var(--pale);color:#174e6d;border-radius:20px;padding:1px 10px;font-size:12.5px;font-weight:600}
 .tag.gone{background:#f9e6cb;color:#7a4d0b}
-.sample pre{margin:8px 0 0;white-space:pre-wrap;overflow-wrap:anywhere;max-height:168px;overflow:hidden;unicode-bidi:isolate}
+.sample pre{margin:8px 0 0;white-space:pre-wrap;overflow-wrap:anywhere;max-height:150px;overflow:hidden;unicode-bidi:isolate}
 .sample .url{overflow-wrap:anywhere;unicode-bidi:isolate}
 footer{margin-top:40px;color:var(--soft);font-size:13px}
 @media(max-width:800px){.two{grid-template-columns:1fr}}

@@ -11,7 +11,8 @@ import pyarrow as pa
 import xxhash
 
 from data_pipeline.columns import column
-from data_pipeline.dedup.signatures import documents_path, signatures_path
+from data_pipeline.dedup.signatures import signatures_path
+from data_pipeline.documents_stage import documents_path
 from data_pipeline.output import read_batches
 from data_pipeline.shards.schema import SPLITS
 from data_pipeline.splits import read_lots

@@ -20,6 +20,7 @@ from data_pipeline.dedup import exact, signatures
 from data_pipeline.dedup.clusters import cluster
 from data_pipeline.dedup.decisions import decide, decisions_path
 from data_pipeline.documents import SCHEMA, content_hash, document_id
+from data_pipeline.documents_stage import documents_path
 from data_pipeline.output import read_batches, read_fingerprint, write_arrow
 from data_pipeline.pool import Job
 from data_pipeline.progress import Progress
@@ -48,7 +49,7 @@ def write_documents(out: Path, which: Unit, texts: list[str], with_hash: bool = 
         ],
         schema=SCHEMA,
     )
-    path = signatures.documents_path(out, which)
+    path = documents_path(out, which)
     write_arrow(path, SCHEMA, [batch[:1], batch[1:]], "documents", dict)
 
 
