@@ -41,6 +41,8 @@ class Loaded:
 
     def where(self, key: str) -> str:
         """The place to mend `key`: `file:line key`, `command line: key=value` or `default key`."""
+        if self.origins.get(key) == "default":
+            return f"default {key}"
         return self._tree.where(tuple(int(p) if p.isdigit() else p for p in key.split(".")))
 
     def to_dict(self) -> dict[str, Any]:

@@ -86,6 +86,8 @@ def test_where_names_file_and_line_or_the_command_line_or_the_default() -> None:
     assert loaded.where("train.seed") == "command line: train.seed=3"
     assert loaded.where("sources.0.paths") == "a.yaml:4 sources.0.paths"
     assert loaded.where("layout.tp") == "default layout.tp"
+    assert loaded.where("train.micro_batch") == "default train.micro_batch"
+    assert loaded.where("train") == "a.yaml:1 train"
 
 
 def test_every_leaf_has_an_origin() -> None:
