@@ -20,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from configs.errors import MachineError
 from configs.schema.data import Source
 from configs.schema.tree import Config
 from data_pipeline import account
@@ -66,7 +67,7 @@ def documents_fingerprint(config: Config, unit: Unit) -> str:
 
 def process(job: Job) -> dict[str, Any]:
     """Reads the unit, writes its documents and rejects, returns the summary. Damage in the input is counted, never
-    raised; MachineError where the outputs cannot be written."""
+    raised; MachineError where the input is gone or the outputs cannot be written."""
     config, unit = job.config, job.unit
     source = _source(config, unit)
     key = documents_fingerprint(config, unit)
@@ -79,7 +80,7 @@ def process(job: Job) -> dict[str, Any]:
         ArrowOutput(documents_path(job.out, unit), SCHEMA, key) as documents,
         ArrowOutput(rejects_path(job.out, unit), REJECT_SCHEMA, key) as rejects,
     ):
-        for some in _batches(records):
+        for some in _batches(_or_fault(records, unit)):
             found = extract.run(some, source, extracted)
             judged = clean.run(found.kept, source.name, config.clean, cleaned, notes)
             documents.write(judged.kept)
@@ -150,6 +151,19 @@ def _versions(libraries: set[str]) -> dict[str, str]:
 
 def _source(config: Config, unit: Unit) -> Source:
     return next(source for source in config.sources if source.name == unit.source)
+
+
+def _or_fault(records: Iterator[Record], unit: Unit) -> Iterator[Record]:
+    """An input that was there when the units were listed, and is no more, is a fault of the machine."""
+    try:
+        yield from records
+    except OSError as error:
+        raise MachineError(
+            f"cannot read the input any more: {error.strerror or error}",
+            where=str(error.filename or unit.path),
+            saved="every unit finished before",
+            go_on="bring it back and give the same command again, or take it out of the sources",
+        ) from error
 
 
 def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:

@@ -23,6 +23,7 @@ import xxhash
 
 from configs.errors import MachineError
 from data_pipeline.content import ContentHash
+from data_pipeline.shards.atomic import make_directory
 
 FINGERPRINT_KEY = b"millrace.fingerprint"
 SUMMARY_KEY = b"millrace.summary"
@@ -43,11 +44,11 @@ class AtomicFile:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        # Readable to its owner alone: a corpus may hold private things.
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         attempt = f".{self.path.name}.{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(6)}{_PARTIAL}"
         self.temporary = self.path.parent / attempt
         with self._faults():
+            # Readable to its owner alone: a corpus may hold private things.
+            make_directory(self.path.parent)
             self.file: IO[bytes] = self.temporary.open("xb")
 
     def commit(self) -> None:

@@ -27,15 +27,19 @@ class Record:
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds that keep a damaged or hostile input from filling the memory. Both are content: they reject."""
+    """Bounds that keep a damaged or hostile input from filling the memory. They follow from `clean.max_bytes`: what
+    is over them is counted and rejected, measured but not held."""
 
     record_bytes: int
-    """Larger records (a JSON line, a decoded page) are counted and rejected without being held."""
+    """Of a JSON line or a file."""
+
+    page_bytes: int
+    """Of a crawled page or text, decoded: a parsed page takes many times its size."""
 
     @classmethod
     def of(cls, max_document_bytes: int) -> Limits:
-        # A JSON line spells a two-byte letter as \uXXXX, three times its size; a page is several times its text.
-        return cls(record_bytes=4 * max_document_bytes + 65_536)
+        # A JSON line may spell a two-byte letter as \uXXXX, three times its size, and has other fields beside.
+        return cls(record_bytes=4 * max_document_bytes + 65_536, page_bytes=2 * max_document_bytes + 65_536)
 
 
 @dataclass

@@ -168,7 +168,7 @@ class _Reader:
         if kind and kind not in _HTML and kind != "text/plain":
             self._skip(offset, left, f"content type {_family(kind)}")
             return None
-        if len(begin) + left > self._limits.record_bytes:
+        if len(begin) + left > self._limits.page_bytes:
             self._skip(offset, left, None)
             return self._made(offset, fields, too_large=len(begin) + left)
         rest = self._file.read(left)
@@ -176,7 +176,7 @@ class _Reader:
             self._damage("truncated record", offset, f"{left - len(rest)} bytes are missing at the end")
             return None
         try:
-            body = decode_body(begin + rest, head, self._limits.record_bytes)
+            body = decode_body(begin + rest, head, self._limits.page_bytes)
         except BodyTooLarge as error:
             return self._made(offset, fields, too_large=error.size)
         except BodyDamaged as error:
