@@ -160,15 +160,23 @@ def process(job: ShardJob) -> dict[str, Any]:
             lots.append(lot)
         # Ties of 64-bit lots fall to the order of units: stable, so the bytes are the same every time.
         order = np.argsort(np.array(lots, np.uint64), kind="stable")
-        entry = asdict(writer.close(order)) if lots else None
-    gone = sum(row["bytes"] for row in rejected)
-    result = {
-        "entry": entry,
-        "documents": _count(len(lots), len(rejected)),
-        "bytes": _count(job.text_bytes - gone, gone),
-        "rejected": rejected,
-    }
-    write_json(job.record, {"fingerprint": job.fingerprint, "result": result})
+        gone = sum(row["bytes"] for row in rejected)
+        result: dict[str, Any] = {
+            "entry": None,
+            "documents": _count(len(lots), len(rejected)),
+            "bytes": _count(job.text_bytes - gone, gone),
+            "rejected": rejected,
+        }
+
+        def note(entry: ShardEntry | None) -> None:
+            result["entry"] = entry and asdict(entry)
+            write_json(job.record, {"fingerprint": job.fingerprint, "result": result})
+
+        # The record first: a shard in its place then is a finished one, whenever this process dies.
+        if lots:
+            writer.close(order, before_rename=note)
+        else:
+            note(None)
     return result
 
 

@@ -54,8 +54,9 @@ def make_tokenizer(
             model, counts = train.train(read_sample(out, units, sample), settings, loaded.where("tokenizer.vocab_size"))
             codec, told = Codec(model), {"trained": True, **vars(counts)}
             before_change()
-            write_bytes(path, model)
+            # The record first: a model in its place then is a finished one, whenever this process dies.
             write_json(record, {"fingerprint": mark, "hash": codec.hash, "told": told})
+            write_bytes(path, model)
         stage.advance(told["documents"])
     state = "finished already" if known is not None else "trained"
     cut = f", {told['cut_lines']:,} long lines cut" if told["cut_lines"] else ""

@@ -6,6 +6,7 @@ import mmap
 import shutil
 import tempfile
 from array import array
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -111,11 +112,14 @@ class ShardWriter:
         self._urls.append(url.encode("utf-8"))
         self._ids += doc_id
 
-    def close(self, order: np.ndarray | None = None) -> ShardEntry:
+    def close(
+        self, order: np.ndarray | None = None, before_rename: Callable[[ShardEntry], None] = lambda entry: None
+    ) -> ShardEntry:
         """Writes the shard and returns its entry for the manifest.
 
         order: int64 [documents], a permutation: the i-th document of the shard is the order[i]-th appended. None keeps
-        the order of appending. ValueError when there is no document: an empty shard is never written.
+        the order of appending. before_rename: called with the entry once the file is whole, before it takes its name.
+        ValueError when there is no document: an empty shard is never written.
         """
         if not self.documents:
             raise ValueError(f"{self.path}: a shard without documents")
@@ -138,6 +142,7 @@ class ShardWriter:
                 bytes=temporary.stat().st_size,
                 xxh3=file_xxh3(temporary),
             )
+            before_rename(entry)
         del batch
         self.discard()
         return entry
