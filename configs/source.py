@@ -7,7 +7,7 @@ Duplicate keys, which YAML forbids and parsers accept, are refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import yaml
@@ -145,3 +145,12 @@ def dump_line(key: str, value: Any) -> str:
     flow = isinstance(value, list | dict)
     text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1 << 30, default_flow_style=flow)
     return f"{key}: {text.removesuffix(chr(10)).removesuffix('...').rstrip()}"
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"model": {"num_layers": 2}} -> {"model.num_layers": 2}. Lists and empty maps stay values."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        nested = isinstance(value, Mapping) and value
+        flat |= flatten(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+    return flat

@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 
 from configs.loader import Loaded
+from configs.source import flatten
 from pretrain.data.stream import SampleStream
 from pretrain.parallel.layout import Layout
-from pretrain.resume import Start, flatten
+from pretrain.resume import Start
 from pretrain.throughput import Meter
 from pretrain.tracking.metrics import MetricsLog
 from pretrain.tracking.mirror import Mirror, open_mirror

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import Problem
+from configs.source import flatten
 from pretrain.checkpoint.directory import CheckpointPath, last_life, newest, read_index
 from pretrain.tracking.metrics import last_life as last_logged_life
 
@@ -35,14 +36,6 @@ class Start:
 def find_start(run_dir: Path) -> Start:
     """The next life of a run directory. `life` is higher than any that left a row or a checkpoint directory."""
     return Start(max(last_life(run_dir), last_logged_life(run_dir)) + 1, newest(run_dir))
-
-
-def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """Dotted keys of the leaves of nested dicts; lists are leaves."""
-    if not isinstance(tree, Mapping):
-        return {prefix: tree}
-    joined = {key: f"{prefix}.{key}" if prefix else str(key) for key in tree}
-    return {k: v for key, value in tree.items() for k, v in flatten(value, joined[key]).items()} or {prefix: {}}
 
 
 def differences(saved: Mapping[str, Any], current: Mapping[str, Any], allow: Sequence[str] = ()) -> list[Problem]:

@@ -252,7 +252,9 @@ class Mirror:
         if found is not None:
             return found.experiment_id
         location = None if self._uri else (self._run_dir.resolve() / "mlartifacts").as_uri()
-        return client.create_experiment(self._experiment, artifact_location=location)
+        # Without the tag the page of a run opens in the view made for language model applications.
+        kind = {"mlflow.experimentKind": "custom_model_development"}
+        return client.create_experiment(self._experiment, artifact_location=location, tags=kind)
 
     def _send_points(self) -> None:
         """All points, oldest first; what fails stays queued. Sending a point twice is harmless to MLflow."""
@@ -309,17 +311,6 @@ def open_mirror(
     parameters: flat, such as the configuration by dotted key. Credentials in URIs are used, but kept nowhere.
     """
     return Mirror(uri, experiment, run_name, run_dir, run_id, parameters or {}, tags or {})
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"model": {"num_layers": 2}} -> {"model.num_layers": 2}; lists stay values."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _text(value: Any) -> str:

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from pretrain.tracking.mirror import Mirror, cut_userinfo, flatten, metric_name, open_mirror, ui_command
+from configs.source import flatten
+from pretrain.tracking.mirror import Mirror, cut_userinfo, metric_name, open_mirror, ui_command
 
 
 def free_port():
