@@ -105,16 +105,23 @@ def _stats(directory: Path, manifest: Manifest) -> Iterator[Problem]:
 def _tokenizer(directory: Path, manifest: Manifest) -> Iterator[Problem]:
     path = directory / manifest.tokenizer_path
     try:
-        codec = Codec.load(path)
-    except UserError as error:
-        yield from error.problems
+        digest, size = file_xxh3(path), path.stat().st_size
+    except OSError as error:
+        yield Problem(f"cannot be read: {error.strerror or error}", str(path))
         return
-    except MachineError as error:
-        yield Problem(error.what, str(path))
-        return
-    expected = (manifest.tokenizer_hash, manifest.tokenizer_bytes, manifest.vocab_size, manifest.end_of_document)
-    actual = (codec.hash, len(codec.model), codec.vocab_size, codec.end_of_document)
-    for name, want, got in zip(("xxh3", "size", "vocabulary", "end-of-document id"), expected, actual, strict=True):
+    pairs: dict[str, tuple[object, object]] = {
+        "xxh3": (digest, manifest.tokenizer_hash),
+        "size": (size, manifest.tokenizer_bytes),
+    }
+    if digest == manifest.tokenizer_hash:  # a damaged model is not handed to the library
+        try:
+            codec = Codec.load(path)
+        except UserError as error:
+            yield from error.problems
+            return
+        pairs["vocabulary"] = (codec.vocab_size, manifest.vocab_size)
+        pairs["end-of-document id"] = (codec.end_of_document, manifest.end_of_document)
+    for name, (got, want) in pairs.items():
         if want != got:
             yield Problem(f"{name} is {got}, the manifest says {want}", str(path))
 

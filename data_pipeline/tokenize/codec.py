@@ -83,7 +83,7 @@ def _load(model: bytes, where: str) -> Any:
     try:
         # An empty proto would leave the processor silently unloaded.
         loaded = bool(model) and processor.LoadFromSerializedProto(model)
-    except RuntimeError:
+    except (RuntimeError, ValueError):  # ValueError: its message quotes the damaged bytes as text
         loaded = False
     if not loaded or processor.get_piece_size() < 1:
         raise UserError(

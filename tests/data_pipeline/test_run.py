@@ -21,24 +21,6 @@ from data_pipeline.verify import verify
 from tests.data_pipeline import road
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with raw texts, data.yaml and the finished corpus of one worker. Not to be changed."""
-    directory = tmp_path_factory.mktemp("made")
-    road.write_raw(directory)
-    road.write_config(directory)
-    done = road.millrace(directory, "data", "run", "data.yaml")
-    assert done.returncode == 0, done.stderr
-    return directory
-
-
-@pytest.fixture
-def copy(made: Path, tmp_path: Path) -> Path:
-    """A copy of it to change."""
-    shutil.copytree(made, tmp_path / "copy")
-    return tmp_path / "copy"
-
-
 def run(directory: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
     done = road.millrace(directory, "data", "run", "data.yaml", *overrides)
     assert done.returncode == 0, done.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sentencepiece
+import xxhash
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -137,6 +138,19 @@ def test_what_is_no_model_is_refused_in_words(tmp_path: Path) -> None:
             Codec.load(tmp_path / name)
     with pytest.raises(UserError, match="cannot read the tokenizer"):
         Codec.load(tmp_path / "absent.model")
+
+
+def test_a_damaged_model_is_refused_or_another_model_and_no_fault() -> None:
+    model, draw = train(texts(), Tokenizer(vocab_size=500))[0], random.Random(0)
+    refused = 0
+    for _ in range(100):
+        damaged = bytearray(model)
+        damaged[draw.randrange(len(model))] ^= 1 << draw.randrange(8)
+        try:
+            assert Codec(bytes(damaged)).hash != xxhash.xxh3_128_hexdigest(model)
+        except UserError:
+            refused += 1
+    assert refused
 
 
 def test_a_model_without_an_end_is_refused(tmp_path: Path) -> None:
