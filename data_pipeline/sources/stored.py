@@ -1,11 +1,13 @@
 """Stored files as streams of decoded bytes: plain, gzip or zstandard, told apart by their first bytes.
 
-Memory is bounded whatever a file decodes to. Damage raises `Damaged` at its place; everything decoded before it is
-handed out first, and `recover` goes on with the next member or frame that can be found.
+Memory is bounded whatever a file decodes to. Damage raises `Damaged` once every byte decoded before it has been handed
+out (but for the line or piece that runs into it: that is damaged too), and `recover` goes on with the next member or
+frame that can be found.
 """
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -171,6 +173,14 @@ class _Plain:
         return False  # only the disk itself can fail here
 
 
+class _Broken(Exception):
+    """A member that cannot be decoded further. output: what this step decoded before."""
+
+    def __init__(self, message: str, output: bytes = b"") -> None:
+        super().__init__(message)
+        self.output = output
+
+
 class _Gzip:
     """One gzip member; its checksum and length are verified at its end."""
 
@@ -178,11 +188,24 @@ class _Gzip:
         self._inflate = zlib.decompressobj(wbits=31)
 
     def step(self, data: bytes) -> tuple[bytes, bytes, bool]:
-        """Some output, the input left, and whether the member is complete."""
-        output = self._inflate.decompress(data, _GZIP_OUTPUT)
+        """Some output, the input left, and whether the member is complete. Raises _Broken."""
+        before = self._inflate.copy()
+        try:
+            output = self._inflate.decompress(data, _GZIP_OUTPUT)
+        except zlib.error as error:
+            raise _Broken(str(error), _until_error(before, data)) from error
         if self._inflate.eof:
             return output, self._inflate.unused_data, True
         return output, self._inflate.unconsumed_tail, False
+
+
+def _until_error(inflate: Any, data: bytes) -> bytes:
+    """What can be decoded of `data` at most: zlib keeps the output of a call that ends in an error to itself."""
+    parts: list[bytes] = []
+    with contextlib.suppress(zlib.error):
+        for at in range(len(data)):
+            parts.append(inflate.decompress(data[at : at + 1]))
+    return b"".join(parts)
 
 
 class _Zstd:
@@ -199,7 +222,7 @@ class _Zstd:
         try:
             output = self._frame.decompress(data[:_ZSTD_INPUT])
         except zstandard.ZstdError as error:
-            raise zlib.error(str(error)) from error
+            raise _Broken(str(error)) from error
         rest = data[_ZSTD_INPUT:]
         return output, self._frame.unused_data + rest if self._frame.eof else rest, self._frame.eof
 
@@ -214,6 +237,7 @@ class _Members:
         self._stored, self._magic, self._member = stored, magic, member
         self._current: _Gzip | _Zstd | None = None
         self._input = b""
+        self._broken: Damaged | None = None
         self._recoveries = 0
         self._last_start = -1
         self.starts: dict[int, int] = {}
@@ -221,6 +245,9 @@ class _Members:
     def fill(self, position: int) -> bytes:
         """The next decoded bytes, the first of which has this position; b"" at the end. Raises Damaged."""
         while True:
+            if self._broken is not None:
+                broken, self._broken = self._broken, None
+                raise broken
             if not self._input:
                 self._input = self._stored.read()
             if self._current is None and not self._begin(position):
@@ -229,9 +256,12 @@ class _Members:
             before, ended = self._offset, not self._input
             try:
                 output, self._input, complete = self._current.step(self._input)
-            except zlib.error as error:
+            except _Broken as error:
                 self._current = None
-                raise Damaged(f"damaged compressed data: {error}", before) from error
+                self._broken = Damaged(f"damaged compressed data: {error}", before)
+                if error.output:
+                    return error.output
+                continue
             if complete:
                 self._current = None
             if output:
