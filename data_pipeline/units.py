@@ -23,6 +23,11 @@ from data_pipeline.output import write_json
 _HASH_CHUNK = 1 << 20
 
 
+def printable(path: str) -> str:
+    """A path as Unicode: bytes of a file name that are none are written `\\xe9`."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 @dataclass(frozen=True)
 class Member:
     """One of the small files that make up a grouped unit. relative_path: from the source's root."""
@@ -70,7 +75,7 @@ class Unit:
         """What the unit's fingerprint holds of its input (JSON)."""
         return {
             "source": self.source,
-            "relative_path": os.fsencode(self.relative_path).decode("utf-8", "backslashreplace"),
+            "relative_path": printable(self.relative_path),
             "slice": [self.start, self.end],
             "size": self.size,
             "xxh3": self.xxh3,
@@ -79,7 +84,7 @@ class Unit:
     def __str__(self) -> str:
         last = f" to {self.members[-1].relative_path}" if len(self.members) > 1 else ""
         part = "" if self.whole else f" bytes {self.start}-{self.end}"
-        return f"{self.source} unit {self.index}: {self.relative_path}{last}{part}"
+        return printable(f"{self.source} unit {self.index}: {self.relative_path}{last}{part}")
 
 
 @dataclass
@@ -178,7 +183,7 @@ def hash_range(path: str, start: int, end: int) -> str:
 
 
 class _HashCache:
-    """Hashes by path, slice, size, modification time and inode: saves reading unchanged inputs again."""
+    """Hashes by path, slice, size, times and inode: saves reading unchanged inputs again."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -193,8 +198,8 @@ class _HashCache:
 
     def hash(self, path: str, start: int, end: int) -> str:
         status = Path(path).stat()
-        name = os.fsencode(path).decode("utf-8", "backslashreplace")
-        key = f"{name}|{start}|{end}|{status.st_size}|{status.st_mtime_ns}|{status.st_ino}"
+        times = f"{status.st_mtime_ns}|{status.st_ctime_ns}"
+        key = f"{printable(path)}|{start}|{end}|{status.st_size}|{times}|{status.st_ino}"
         value = self._known.get(key) or hash_range(path, start, end)
         self._used[key] = value
         return value

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from data_pipeline.units import printable
+
 
 @dataclass
 class Record:
@@ -80,7 +82,7 @@ class SourceTally:
             "damaged": {
                 kind: {
                     "count": damage.count,
-                    "first_path": damage.first_path,
+                    "first_path": printable(damage.first_path),
                     "first_offset": damage.first_offset,
                     "message": damage.message,
                 }

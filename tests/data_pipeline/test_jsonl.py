@@ -1,0 +1,131 @@
+"""JSON lines: every record read, every damaged one counted, nothing else lost."""
+
+import gzip
+import json
+
+import orjson
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from configs.schema.data import Source
+from tests.data_pipeline.raw import lines, read, unit
+
+SOURCE = Source(name="s", type="jsonl", paths=["x"])
+
+
+def texts(path, source=SOURCE, **more):
+    records, tally = read(source, unit(path), **more)
+    return [record.text for record in records], {kind: damage.count for kind, damage in tally.damaged.items()}
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.compress])
+def test_records_have_text_url_and_the_first_byte_of_their_line(tmp_path, pack):
+    data = lines("one", "zwei", "три")
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(pack(data))
+    records, tally = read(SOURCE, unit(path))
+    assert [(r.text, r.url, r.relative_path) for r in records] == [
+        ("one", "u0", "a.jsonl"), ("zwei", "u1", "a.jsonl"), ("три", "u2", "a.jsonl"),
+    ]  # fmt: skip
+    assert [data[r.offset :].split(b"\n")[0] for r in records] == data.splitlines()
+    assert tally.input_bytes == path.stat().st_size
+    assert tally.records == 3
+
+
+def test_the_fields_are_the_configured_ones(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"content": "a", "link": "l", "text": "no"}\n{"content": "b", "link": 7}\n')
+    source = Source(name="s", type="jsonl", paths=["x"], text_field="content", url_field="link")
+    records, _ = read(source, unit(path))
+    assert [(r.text, r.url) for r in records] == [("a", "l"), ("b", "")]
+
+
+def test_damaged_lines_are_counted_with_their_first_place_and_nothing_else_is_lost(tmp_path):
+    bad = [
+        b'{"text": "cut',
+        b"not json",
+        b"[1, 2]",
+        b'{"body": "b", "title": "t"}',
+        b'{"text": null}',
+        b'{"text": "caf\xe9"}',
+        b'{"text": "\\ud800"}',
+        b"",
+        b"   \r",
+    ]
+    path = tmp_path / "a.jsonl"
+    data = b"\n".join([b'{"text": "first"}', *bad, b'{"text": "last"}'])
+    path.write_bytes(data)
+    records, tally = read(SOURCE, unit(path))
+    assert [r.text for r in records] == ["first", "last"]
+    found = {kind: (d.count, d.first_offset) for kind, d in tally.damaged.items()}
+    assert found == {
+        "not JSON": (3, data.index(b'{"text": "cut')),
+        "not a JSON object": (1, data.index(b"[1")),
+        "no text field": (1, data.index(b'{"body')),
+        "text is no string": (1, data.index(b'{"text": null')),
+        "invalid UTF-8": (1, data.index(b'{"text": "caf')),
+    }
+    assert tally.skipped == {"blank line": 2}
+    assert tally.damaged["no text field"].message == "no 'text' among: body, title"
+    assert tally.records == len(records) + sum(count for count, _ in found.values())
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_damage(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"text": "a"}\r\n{"text": "b"}\r\n')
+    assert texts(path) == (["a", "b"], {})
+
+
+def test_a_line_over_the_limit_is_rejected_with_its_size_and_not_held(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(lines("a", "x" * 200_000, "b"))
+    records, tally = read(SOURCE, unit(path), max_bytes=1000)
+    assert [(r.text, r.too_large) for r in records] == [("a", 0), (None, len(lines("x" * 200_000))), ("b", 0)]
+    assert tally.records == 3 and not tally.damaged
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress])
+def test_a_truncated_file_gives_what_it_holds_and_says_so(tmp_path, pack):
+    import random
+
+    rng = random.Random(3)
+    data = lines(*("".join(chr(rng.randint(33, 126)) for _ in range(200)) for _ in range(3000)))
+    path = tmp_path / "a.jsonl.gz"
+    packed = pack(data)
+    path.write_bytes(packed[: len(packed) * 2 // 3])
+    found, damage = texts(path)
+    assert damage == {"stream": 1}
+    assert found == [json.loads(line)["text"] for line in data.splitlines()[: len(found)]]
+    assert len(found) > 1000
+
+
+def test_a_damaged_member_costs_its_own_records_alone(tmp_path):
+    parts = [lines(*(f"text {n} {k} {'x' * 20}" for k in range(200))) for n in range(3)]
+    packed = [bytearray(gzip.compress(part)) for part in parts]
+    packed[1][40:60] = b"\xff" * 20
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(b"".join(packed))
+    found, damage = texts(path)
+    assert damage["stream"] >= 1
+    sound = [json.loads(line)["text"] for part in (parts[0], parts[2]) for line in part.splitlines()]
+    assert found[:200] == sound[:200]
+    assert found[-199:] == sound[-199:]  # the first line behind the damage may be glued to what it left
+
+
+@given(st.lists(st.one_of(st.binary(max_size=60), st.text(max_size=20).map(lambda t: lines(t)[:-1])), max_size=12))
+def test_any_bytes_are_read_to_the_end_and_accounted_for(tmp_path_factory, parts):
+    path = tmp_path_factory.mktemp("any") / "a.jsonl"
+    data = b"-" + b"\n".join(parts)
+    path.write_bytes(data)
+    records, tally = read(SOURCE, unit(path))
+    assert tally.input_bytes == len(data)
+    assert tally.records == len(records) + sum(damage.count for damage in tally.damaged.values())
+    for line in parts:
+        try:
+            value = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            continue
+        if b"\n" not in line and isinstance(value, dict) and isinstance(value.get("text"), str):
+            assert parts.index(line) == 0 or value["text"] in [record.text for record in records]
