@@ -7,9 +7,10 @@ import os
 import shutil
 from pathlib import Path
 
-from configs.errors import Problem
+from configs.errors import Problem, UserError
 from configs.loader import Loaded
 from data_pipeline.progress import amount
+from data_pipeline.tokenize.codec import Codec
 from data_pipeline.units import plan_sources
 
 _ROOM_PER_INPUT_BYTE = 1.0
@@ -33,6 +34,7 @@ def problems(loaded: Loaded) -> list[Problem]:
     if not found and size == 0:
         found.append(Problem("all inputs are empty files", loaded.where("sources")))
     found += _shares(loaded)
+    found += _tokenizer(loaded)
     found += _output(loaded, size)
     return found
 
@@ -53,6 +55,19 @@ def _shares(loaded: Loaded) -> list[Problem]:
         return []
     what = f"split.validation + split.test is {split.validation + split.test:g}: nothing is left to train on"
     return [Problem(what, loaded.where("split.validation"), "their sum must be below 1")]
+
+
+def _tokenizer(loaded: Loaded) -> list[Problem]:
+    """An existing model is opened now, not after hours of cleaning."""
+    model = loaded.config.tokenizer.model
+    if not model:
+        return []
+    try:
+        Codec.load(model)
+    except UserError as error:
+        place = loaded.where("tokenizer.model")
+        return [Problem(f"{problem.what}: {problem.where}", place, problem.hint) for problem in error.problems]
+    return []
 
 
 def _output(loaded: Loaded, size: int) -> list[Problem]:

@@ -280,6 +280,8 @@ class _Road:
         total, gone = dedup["documents"]["in"], account.rejected(dedup)
         if not self.config.dedup.exact:
             found.append("dedup is turned off (dedup.exact=false): copies stay")
+        elif not total:
+            found.append("no document was kept: the report tells the reasons")
         elif gone <= NEARLY_NOTHING * total:
             found.append(f"dedup removed {gone:,} of {total:,} documents: there are next to no equal texts")
         for split in SPLITS:

@@ -36,7 +36,8 @@ class Codec:
         try:
             model = Path(path).read_bytes()
         except OSError as error:
-            raise UserError(Problem(f"cannot read the tokenizer: {error.strerror}", str(path))) from None
+            hint = "tokenizer.model names a SentencePiece model file"
+            raise UserError(Problem(f"cannot read the tokenizer: {error.strerror}", str(path), hint)) from None
         return cls(model, str(path))
 
     def encode(self, text: str) -> np.ndarray:

@@ -87,8 +87,8 @@ class _Candidates:
             return {"lot": empty, "bytes": empty, "unit": empty, "row": empty, "id": ids, "text": ids}
         whole = {name: np.concatenate([part[name] for part in self._parts]) for name in self._parts[0]}
         order = np.lexsort((*whole["id"].T[::-1], whole["lot"]))
-        before = np.concatenate([[0], np.cumsum(whole["bytes"][order])[:-1]])
-        order = order[before < self._limit]
+        sizes = whole["bytes"][order]
+        order = order[np.cumsum(sizes) - sizes < self._limit]
         whole = {name: values[order] for name, values in whole.items()}
         self._parts, self._rows, self._rows_after_cut = [whole], len(order), len(order)
         return whole

@@ -228,3 +228,22 @@ def test_a_dry_run_writes_nothing(made: Path, tmp_path: Path) -> None:
 def test_the_corpus_is_its_owners_alone(made: Path) -> None:
     directories = [made / "corpus", *(p for p in (made / "corpus").rglob("*") if p.is_dir())]
     assert {path.stat().st_mode & 0o777 for path in directories} == {0o700}
+
+
+def test_mistakes_of_a_configuration_come_all_at_once(copy: Path) -> None:
+    done = road.millrace(
+        copy, "data", "run", "data.yaml", "tokenizer.model=raw/books.jsonl", "sources.1.paths=[raw/boks.jsonl]",
+        "split.test=0.7", "split.validation=0.5",
+    )  # fmt: skip
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "not a SentencePiece model: raw/books.jsonl" in done.stderr and "boks.jsonl" in done.stderr
+    assert "nothing is left to train on" in done.stderr and done.stderr.count("error:") == 3
+
+
+def test_a_corpus_of_which_nothing_is_kept_says_so(tmp_path: Path) -> None:
+    (tmp_path / "few.jsonl").write_text('{"text": "too short"}\n')
+    (tmp_path / "data.yaml").write_text(
+        "sources: [{name: few, type: jsonl, paths: [few.jsonl]}]\ndata: {dir: corpus}\n"
+    )
+    done = road.millrace(tmp_path, "data", "run", "data.yaml")
+    assert done.returncode == 2 and "there is no text to train a tokenizer on" in done.stderr

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import mmap
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +95,28 @@ def test_the_file_is_one_uncompressed_batch_that_datasets_opens(
     dataset = Dataset.from_file(str(tmp_path / "a.arrow"))
     assert dataset["tokens"][:] == [[5, 6, END], [END], [7, END]]
     assert dataset[2]["doc_id"] == (2).to_bytes(16, "big") and dataset[2]["source"] == "books"
+
+
+def test_memory_stays_flat_while_a_shard_is_written(tmp_path: Path) -> None:
+    """In a process that may not allocate half of what it writes."""
+    program = """
+import resource, sys, re
+from pathlib import Path
+import numpy as np
+from data_pipeline.shards.writer import ShardWriter
+from data_pipeline.shards import ShardReader
+tokens = np.arange(1_000_000) % 1000
+with ShardWriter(Path(sys.argv[1]), "books", "train", 1000, 2, "f" * 32) as writer:
+    writer.append(bytes(16), "", tokens)
+    used = int(re.search(r"VmData:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+    resource.setrlimit(resource.RLIMIT_DATA, (used + 50_000_000,) * 2)
+    for i in range(1, 60):
+        writer.append(i.to_bytes(16, "big"), "u" * 100, tokens)
+    entry = writer.close(np.arange(60)[::-1])
+assert entry.bytes > 120_000_000 and np.array_equal(ShardReader(sys.argv[1]).document(58)[:-1], tokens)
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "a.arrow")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_an_id_outside_the_vocabulary_and_an_empty_shard_are_refused(tmp_path: Path) -> None:
