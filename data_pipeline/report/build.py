@@ -78,7 +78,9 @@ def _funnel(manifest: Manifest) -> str:
     panels = []
     for what, say in (("documents", lambda n: f"{n:,}"), ("bytes", amount)):
         whole = max((stage[what]["in"] for stage in manifest.stages), default=0)
-        rows = [
+        first = manifest.stages[0][what]["in"] if manifest.stages else 0
+        rows = [["read", page.bar(first, 0, whole), say(first), ""]]
+        rows += [
             [
                 escaped(stage["name"]),
                 page.bar(stage[what]["kept"], rejected(stage, what), whole),

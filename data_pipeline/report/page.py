@@ -36,7 +36,7 @@ th{font-weight:600;color:var(--soft);font-size:13px;text-align:left;white-space:
 th{padding:4px 12px 6px 0;border-bottom:1px solid var(--line)}
 td{padding:6px 12px 6px 0;border-bottom:1px solid var(--line);vertical-align:middle}
 tr:last-child td{border-bottom:0}
-th.n,td.n{text-align:right}
+th.n,td.n{text-align:right;white-space:nowrap}
 td.bar{width:34%;padding-right:0}
 svg{display:block;width:100%}
 .key{display:inline-block;width:11px;height:11px;border-radius:3px;margin:0 6px 0 14px;vertical-align:-1px}

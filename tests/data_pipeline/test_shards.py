@@ -253,3 +253,12 @@ def test_a_manifest_cannot_lead_out_of_its_corpus(tmp_path: Path) -> None:
 def test_a_directory_without_a_corpus_is_the_users_mistake(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"manifest\.json is missing"):
         load_manifest(tmp_path / "nowhere")
+
+
+def test_the_first_manifest_opens_for_ever() -> None:
+    found = parse_manifest((FIXTURES / "manifest-v1.json").read_bytes(), "manifest-v1.json")
+    assert found.corpus_id == "4058fdc61ded6a190a554f3ad332cd88"
+    assert list(found.splits) == ["train", "validation", "test"] and found.tokens("train") == 7
+    (entry,) = found.splits["train"]
+    assert entry.xxh3 == file_xxh3(FIXTURES / "shard-v1.arrow") and entry.documents == 3
+    assert (found.vocab_size, found.end_of_document, found.tokenizer_path) == (1000, 2, "tokenizer/tokenizer.model")
