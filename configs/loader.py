@@ -103,15 +103,17 @@ class _Tree:
         return text
 
 
-def load(name_or_path: str, overrides: Sequence[str] = ()) -> Loaded:
+def load(name_or_path: str, overrides: Sequence[str] = (), over: Sequence[str] = ()) -> Loaded:
     """The configuration `name_or_path` (a preset's name or a file) changed by `key=value` overrides.
 
+    over: further presets or files, each merged over what stands before it, as `--cluster` names one.
     Raises UserError with every problem found, in the files and on the command line alike.
     """
-    path = presets.find(str(name_or_path))
-    if isinstance(path, Problem):
-        raise UserError(path, *_override_syntax(overrides))
-    return _load(path, overrides)
+    found = [presets.find(str(name)) for name in (name_or_path, *over)]
+    absent = [path for path in found if isinstance(path, Problem)]
+    if absent:
+        raise UserError(*absent, *_override_syntax(overrides))
+    return _load([path for path in found if isinstance(path, Path)], overrides)
 
 
 def load_file(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
@@ -119,14 +121,15 @@ def load_file(path: Path | str, overrides: Sequence[str] = ()) -> Loaded:
     path = Path(path)
     if not path.is_file():
         raise UserError(Problem(f"there is no file {path}"))
-    return _load(path, overrides)
+    return _load([path], overrides)
 
 
-def _load(path: Path, overrides: Sequence[str]) -> Loaded:
+def _load(paths: Sequence[Path], overrides: Sequence[str]) -> Loaded:
     tree = _Tree()
     problems: list[Problem] = []
     files: list[Path] = []
-    _read(path, tree, problems, files, chain=())
+    for path in paths:
+        _read(path, tree, problems, files, chain=())
     if problems:
         tree.unsound.add("")
     for override in overrides:

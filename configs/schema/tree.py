@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from configs.schema.cluster import Cluster
 from configs.schema.data import Clean, Data, Dedup, Extract, Shards, Source, Split, Tokenizer
 from configs.schema.section import Section
 from configs.schema.train import Checkpoint, Eval, Layout, Model, Optimizer, Run, Schedule, Tracking, Train
@@ -30,3 +31,5 @@ class Config(Section):
     eval: Eval = Eval()
     run: Run = Run()
     tracking: Tracking = Tracking()
+
+    cluster: Cluster = Cluster()
