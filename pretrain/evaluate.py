@@ -14,6 +14,7 @@ from pretrain.baseline import unigram_cross_entropy
 from pretrain.data.stream import SampleStream
 from pretrain.model.loss import IGNORE
 from pretrain.parallel.engine import Engine
+from pretrain.parallel.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,18 @@ class Evaluation:
         return exp(self.loss) if self.loss < 700 else float("inf")
 
 
+def share(windows: np.ndarray, layout: Layout, dp_rank: int) -> np.ndarray:
+    """A rank's rows of `windows` [count, sequence + 1]: int64 [passes, micro_batch, sequence + 1].
+
+    Every rank makes as many passes; what is missing in the last is filled up with IGNORE, which counts nothing.
+    """
+    rows = layout.micro_batch * layout.dp
+    passes = -(-len(windows) // rows)
+    padded = np.full((passes * rows, windows.shape[1]), IGNORE, dtype=np.int64)
+    padded[: len(windows)] = windows
+    return np.ascontiguousarray(padded.reshape(passes, layout.dp, layout.micro_batch, -1)[:, dp_rank])
+
+
 class Validation:
     """The first `eval.samples` windows of the validation split, or all of it where it is smaller."""
 
@@ -40,16 +53,7 @@ class Validation:
         )  # fmt: skip
         self.left_out = stream.left_out
         self.windows = stream.samples(0, min(config.eval.samples, stream.epoch_samples))
-        self._batches = torch.from_numpy(self._share(self.windows))
-
-    def _share(self, windows: np.ndarray) -> np.ndarray:
-        """This rank's rows, [passes, micro_batch, sequence + 1]; every rank makes as many passes, filled up with IGNORE."""
-        layout, ranks = self.engine.layout, self.engine.ranks
-        rows = layout.micro_batch * layout.dp
-        passes = -(-len(windows) // rows)
-        padded = np.full((passes * rows, windows.shape[1]), IGNORE, dtype=np.int64)
-        padded[: len(windows)] = windows
-        return np.ascontiguousarray(padded.reshape(passes, layout.dp, layout.micro_batch, -1)[:, ranks.dp_rank])
+        self._batches = torch.from_numpy(share(self.windows, engine.layout, engine.ranks.dp_rank))
 
     def run(self) -> Evaluation:
         """Collective. Evaluates the model as it is now."""

@@ -11,9 +11,9 @@ from configs.loader import load_file
 from data_pipeline.tokenize.codec import Codec
 from pretrain.checkpoint.directory import newest
 from pretrain.checkpoint.read import CheckpointReader
-from pretrain.model.layers import SequentialModel
+from pretrain.model.layers import SequentialModel, Shape
+from pretrain.model.logical import segments
 from pretrain.parallel import runtime
-from pretrain.parallel.build import model_shape, parameter_segments, tag_parameters
 
 
 def load_model(run_dir: Path) -> tuple[SequentialModel, CheckpointReader]:
@@ -25,15 +25,14 @@ def load_model(run_dir: Path) -> tuple[SequentialModel, CheckpointReader]:
     model = load_file(run_dir / "config.yaml").config.model
     assert model is not None
     runtime.start_single()
-    shape = model_shape(model, reader.state["vocab_size"], reader.state["positions"], 1, False, torch.float32)
+    shape = Shape(model, reader.state["vocab_size"], reader.state["positions"])
     module = SequentialModel(shape)
     with torch.no_grad():
-        for _, parameter, parts in parameter_segments(module, shape, tp_rank=0):
+        for name, parameter in module.named_parameters():
             parameter.zero_()
-            for part in parts:
+            for part in segments(name, model, shape.vocab_size, shape.positions, rank=0, tp=1):
                 values = torch.from_numpy(reader.weights(part)).reshape(-1)
                 parameter.view(-1)[part.offset : part.offset + part.numel].copy_(values)
-    tag_parameters(module)
     return module.eval().to(runtime.device()), reader
 
 

@@ -25,8 +25,7 @@ from pretrain.data.batches import BatchReader
 from pretrain.data.stream import SampleStream
 from pretrain.evaluate import Validation
 from pretrain.optimizer import learning_rate
-from pretrain.parallel.build import build_model, model_shape
-from pretrain.parallel.engine import Engine
+from pretrain.parallel.build import build_engine
 from pretrain.parallel.layout import resolve
 from pretrain.parallel.runtime import Ranks, device
 from pretrain.record import Recorder
@@ -50,31 +49,23 @@ class Trainer:
         config = self.config
         assert config.model is not None
         self.corpus = Path(config.data.dir)
-        self.layout = resolve(config, ranks.world_size)
         self.state = State()
         reader = CheckpointReader(start.checkpoint.path) if start.checkpoint else None
         self.stream = SampleStream(self.corpus, "train", config.train.seq_length, config.train.seed, config.data.blend)
         manifest = load_manifest(self.corpus)
+        self.layout = resolve(config, ranks.world_size, manifest.vocab_size)
         if reader:
             self._check_corpus(reader.state["corpus_id"], start.checkpoint)
             self.state = State(reader.step, reader.state["consumed"])
-        dtype = torch.bfloat16 if config.train.precision == "bf16" else torch.float32
         if config.train.deterministic:
             torch.use_deterministic_algorithms(True)
-        shape = model_shape(
-            config.model,
-            manifest.vocab_size,
-            config.train.seq_length,
-            self.layout.tp,
-            self.layout.sequence_parallel,
-            dtype,
-        )
-        module = build_model(shape, ranks, config.train.seed, device())
-        self.engine = Engine(module, shape, config, self.layout, ranks)
+        self.engine = build_engine(config, manifest.vocab_size, self.layout, ranks, device())
         if reader:
             restore(self.engine, reader)
         self.validation = self._validation()
-        self.meter = Meter(config.model, shape.vocab_size, config.train, ranks.world_size, self.engine.device)
+        self.meter = Meter(
+            config.model, self.engine.shape.vocab_size, config.train, ranks.world_size, self.engine.device
+        )
         self.recorder = Recorder(loaded, run_dir, start, self.layout, self.stream, self.meter, ranks.rank == 0)
         if ranks.rank == 0:
             shutil.copyfile(self.corpus / manifest.tokenizer_path, run_dir / "tokenizer.model")

@@ -6,7 +6,7 @@ import torch
 import torch.distributed as dist
 
 from configs.schema.train import Model, Train
-from pretrain import device as devices
+from pretrain.device import peak
 from pretrain.flops import training_flops_per_token
 
 
@@ -22,7 +22,7 @@ class Meter:
         self.tokens = train.global_batch * train.seq_length
         self.world_size = world_size
         dist.barrier()
-        found = devices.peak(place, train.precision)
+        found = peak(place, train.precision)
         self.peak_name = found.name if found else "unknown device"
         self.peak_flops: float | None = None
         if found is not None:

@@ -61,6 +61,9 @@ class Train(Section):
     seq_length: int = Field(default=1024, ge=2, description="tokens per sequence")
     seed: int = Field(default=0, ge=0)
     precision: Literal["fp32", "bf16"] = "fp32"
+    recompute: Literal["none", "selective", "full"] = Field(
+        default="none", description="activations computed again in the backward pass: of attention, of whole blocks"
+    )
     deterministic: bool = Field(default=False, description="bit-exact on GPU too, at some cost in speed")
 
 

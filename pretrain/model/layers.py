@@ -6,7 +6,6 @@ parallelism is on (Korthikanti et al. 2022, section 4.2.2).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -179,21 +178,25 @@ class Head(nn.Module):
 
 @dataclass(frozen=True)
 class Layer:
-    """An entry of the list: its logical name and how it is built on the rank that holds it."""
+    """An entry of the list: its logical name, and the module class and arguments it is built from where it lives."""
 
     name: str
-    build: Callable[[], nn.Module]
+    module: type[nn.Module]
+    arguments: tuple[Any, ...]
+
+    def build(self) -> nn.Module:
+        """The module, without values yet."""
+        return self.module(*self.arguments)
 
 
 def layer_list(shape: Shape) -> list[Layer]:
     """The whole model, in order. The only place that says what it is made of."""
     model = shape.model
-    blocks = [Layer(f"blocks.{i}", partial(Block, shape, i)) for i in range(model.num_layers)]
     return [
-        Layer("embedding", partial(Embedding, shape)),
-        *blocks,
-        Layer("final_norm", partial(FinalNorm, shape)),
-        Layer("head", partial(Head, shape, model.tie_embeddings)),
+        Layer("embedding", Embedding, (shape,)),
+        *(Layer(f"blocks.{i}", Block, (shape, i)) for i in range(model.num_layers)),
+        Layer("final_norm", FinalNorm, (shape,)),
+        Layer("head", Head, (shape, model.tie_embeddings)),
     ]
 
 

@@ -7,15 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from configs.errors import Problem
+from configs.schema.train import Model
 from configs.schema.tree import Config
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What runs. `zero` is the stage in effect, `zero_requested` the one asked for; `accumulation` micro-batches a step."""
+    """What runs. `zero` is the stage in effect, `zero_requested` the one asked for; `accumulation` micro-batches a step.
+
+    stages: borders of the pipeline stages in the layer list (embedding, blocks, final norm, head): stage i holds entries
+    [stages[i], stages[i + 1]).
+    """
 
     tp: int
     pp: int
@@ -25,6 +31,7 @@ class Layout:
     sequence_parallel: bool
     micro_batch: int
     accumulation: int
+    stages: tuple[int, ...]
 
     @property
     def world_size(self) -> int:
@@ -33,21 +40,60 @@ class Layout:
     def describe(self) -> str:
         asked = "" if self.zero == self.zero_requested else f" (zero {self.zero_requested} asked)"
         sequence = ", sequence parallel" if self.sequence_parallel else ""
+        blocks = [b - a for a, b in pairwise((1, *self.stages[1:-1], self.stages[-1] - 2))]
+        if len(set(blocks)) > 1:
+            sequence += f", blocks by stage {' '.join(map(str, blocks))}"
         return f"tp {self.tp} x pp {self.pp} x dp {self.dp}, zero {self.zero}{asked}{sequence}"
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def resolve(config: Config, world_size: int) -> Layout:
-    """The layout in effect. Expects a config that `problems` finds nothing wrong with."""
+def block_parameters(model: Model) -> int:
+    """Weights of one block's matrices, about: what balances the stages."""
+    attention = model.hidden_size * model.head_size * 2 * (model.num_heads + model.kv_heads)
+    return attention + model.hidden_size * model.ffn_size * (3 if model.activation == "swiglu" else 2)
+
+
+def stage_borders(model: Model, vocab_size: int, pp: int) -> tuple[int, ...]:
+    """Borders of `pp` stages in the layer list of num_layers + 3 entries.
+
+    Every stage gets as many blocks where that divides; otherwise the largest stage is as small as can be, counted in
+    parameters with embedding and head. No layer is ever left out.
+    """
+    layers, end = model.num_layers, model.num_layers + 3
+    if layers % pp == 0:
+        return (0, *(1 + stage * layers // pp for stage in range(1, pp)), end)
+    block, vocabulary = block_parameters(model), vocab_size * model.hidden_size
+    ends = {0: vocabulary, pp - 1: vocabulary}
+    # The fewest blocks that keep a stage within a bound, greedily; the smallest bound that places all of them.
+    candidates = sorted({ends.get(stage, 0) + n * block for stage in range(pp) for n in range(1, layers + 1)})
+    for bound in candidates:
+        room = [(bound - ends.get(stage, 0)) // block for stage in range(pp)]
+        if min(room) >= 1 and sum(min(r, layers) for r in room) >= layers:
+            break
+    counts, left = [], layers
+    for stage in range(pp):
+        counts.append(min(room[stage], left - (pp - 1 - stage)))
+        left -= counts[-1]
+    return (0, *(1 + sum(counts[:stage]) for stage in range(1, pp)), end)
+
+
+def resolve(config: Config, world_size: int, vocab_size: int = 0) -> Layout:
+    """The layout in effect. Expects a config that `problems` finds nothing wrong with.
+
+    vocab_size: of the corpus; where it is not known yet, that of the config.
+    """
     layout, train = config.layout, config.train
     dp = world_size // (layout.tp * layout.pp)
     zero = layout.zero
-    if train.precision == "bf16":
-        zero = max(zero, 1)  # fp32 master weights and accumulation live in DeepSpeed's ZeRO-1 optimizer
-    elif dp == 1:
+    if dp == 1:
         zero = 0  # nothing to shard: the same numbers without ZeRO's copies
+    if train.precision == "bf16" or layout.pp > 1:
+        # Where fp32 master weights and accumulation live; and DeepSpeed clips wrongly under a pipeline at ZeRO-0.
+        zero = max(zero, 1)
+    assert config.model is not None
+    vocabulary = vocab_size or config.model.vocab_size or config.tokenizer.vocab_size
     return Layout(
         tp=layout.tp,
         pp=layout.pp,
@@ -57,6 +103,7 @@ def resolve(config: Config, world_size: int) -> Layout:
         sequence_parallel=layout.sequence_parallel and layout.tp > 1,
         micro_batch=train.micro_batch,
         accumulation=train.global_batch // (train.micro_batch * dp),
+        stages=stage_borders(config.model, vocabulary, layout.pp),
     )
 
 
@@ -88,14 +135,12 @@ def problems(config: Config, world_size: int) -> list[Problem]:
         what = f"{world_size} processes cannot hold tp {layout.tp} x pp {layout.pp} = {unit} processes per replica"
         found.append(Problem(what, "layout.tp", f"start {nearest} processes (--procs), or choose tp x pp among "
                              f"{_nearest(unit, _divisors(world_size))}"))  # fmt: skip
-    if layout.pp > 1:
-        found.append(
-            Problem(f"layout.pp {layout.pp}: pipeline parallelism is not built yet", "layout.pp", "use layout.pp=1")
-        )
-    if layout.zero > 1:
-        found.append(
-            Problem(f"layout.zero {layout.zero}: ZeRO 2 and 3 are not built yet", "layout.zero", "use layout.zero=1")
-        )
+    if layout.pp > 1 and layout.zero > 1:
+        found.append(Problem(f"layout.zero {layout.zero} cannot be combined with layout.pp {layout.pp}", "layout.zero",
+                             "with a pipeline layout.zero may be 0 or 1; or use layout.pp=1"))  # fmt: skip
+    if model is not None and layout.pp > model.num_layers:
+        found.append(Problem(f"layout.pp {layout.pp} stages need at least as many blocks, the model has "
+                             f"{model.num_layers}", "layout.pp", f"use at most layout.pp={model.num_layers}"))  # fmt: skip
     dp = max(1, world_size // unit)
     if train.global_batch % (dp * train.micro_batch):
         step = dp * train.micro_batch

@@ -13,9 +13,10 @@ from pretrain.checkpoint.directory import newest
 from pretrain.checkpoint.read import CheckpointReader
 from pretrain.checkpoint.restore import restore
 from pretrain.checkpoint.write import write_checkpoint
+from pretrain.evaluate import share
 from pretrain.model.loss import IGNORE
 from pretrain.parallel import runtime
-from pretrain.parallel.build import build_model, model_shape
+from pretrain.parallel.build import build_engine
 from pretrain.parallel.engine import Engine
 from pretrain.parallel.layout import problems, resolve
 
@@ -23,9 +24,9 @@ VOCAB = 300  # not a multiple of 128, so that rows of padding exist under every 
 SEQUENCE = 32
 
 FAMILIES: dict[str, dict[str, Any]] = {
-    "gpt": {"num_layers": 2, "hidden_size": 64, "num_heads": 4},
+    "gpt": {"num_layers": 4, "hidden_size": 64, "num_heads": 8},
     "llama": {
-        "num_layers": 2, "hidden_size": 64, "num_heads": 4, "num_kv_heads": 2, "ffn_hidden_size": 192, "activation": "swiglu",
+        "num_layers": 4, "hidden_size": 64, "num_heads": 8, "num_kv_heads": 4, "ffn_hidden_size": 192, "activation": "swiglu",
         "norm": "rmsnorm", "position": "rope", "tie_embeddings": False, "bias": False,
     },
 }  # fmt: skip
@@ -59,10 +60,7 @@ def make_engine(config: Config) -> Engine:
     ranks = runtime.start_groups(config.layout.tp, config.layout.pp)
     assert not problems(config, ranks.world_size), problems(config, ranks.world_size)
     layout = resolve(config, ranks.world_size)
-    dtype = torch.bfloat16 if config.train.precision == "bf16" else torch.float32
-    assert config.model is not None
-    shape = model_shape(config.model, VOCAB, SEQUENCE, layout.tp, layout.sequence_parallel, dtype)
-    return Engine(build_model(shape, ranks, config.train.seed, torch.device("cpu")), shape, config, layout, ranks)
+    return build_engine(config, VOCAB, layout, ranks, torch.device("cpu"))
 
 
 def train(
@@ -72,11 +70,13 @@ def train(
     first: int = 1,
     masked: bool = False,
     precision: str = "fp32",
+    recompute: str = "none",
+    micro_batch: int = 2,
     load: str | None = None,
     save: str | None = None,
 ) -> dict[str, Any]:
     """Steps first ... steps; loss and gradient norm of each. load: run directory to restore from; save: to write to."""
-    config = make_config(family, layout, {"precision": precision})
+    config = make_config(family, layout, {"precision": precision, "recompute": recompute, "micro_batch": micro_batch})
     engine = make_engine(config)
     if load:
         found = newest(Path(load))
@@ -90,6 +90,9 @@ def train(
         result = engine.step(torch.from_numpy(np.ascontiguousarray(shared[:, engine.ranks.dp_rank])), 3e-3)
         losses.append(result.loss)
         norms.append(result.grad_norm)
+    # 10 rows in passes of 2: dp 4 needs a pass that is half empty.
+    windows = np.concatenate([global_batch(config, 0, masked), global_batch(config, -1 % 97, masked)[:2]])
+    total, tokens = engine.evaluate(torch.from_numpy(share(windows, engine.layout, engine.ranks.dp_rank)))
     if save:
         write_checkpoint(engine, Path(save), steps, life=1, state={})
-    return {"losses": losses, "norms": norms, "layout": engine.layout.as_dict()}
+    return {"losses": losses, "norms": norms, "eval": total / tokens, "layout": engine.layout.as_dict()}

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from pretrain.model.loss import summed_loss
-from pretrain.parallel.build import parameter_segments
 from tests.distributed.cases import FAMILIES, SEQUENCE, VOCAB, make_config, make_engine
 
 GPT2 = {
@@ -64,7 +63,9 @@ def counterpart(family: str, name: str, tensors: dict[str, torch.Tensor]) -> tor
     module, _, field = kind.rpartition(".")
     if family == "gpt" and module.startswith("attention.") and module != "attention.output":
         part = ("q", "k", "v").index(module[-1])
-        fused = tensors[f"{prefix}attn.c_attn.{field}"].T if field == "weight" else tensors[f"{prefix}attn.c_attn.{field}"]
+        fused = (
+            tensors[f"{prefix}attn.c_attn.{field}"].T if field == "weight" else tensors[f"{prefix}attn.c_attn.{field}"]
+        )
         return fused.chunk(3, dim=0)[part]
     found = tensors[f"{prefix}{names[module]}.{field}"]
     # GPT-2's linear layers hold [in, out].
@@ -78,7 +79,7 @@ def compare(family: str) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(0)
     values = dict(theirs.named_parameters())
     with torch.no_grad():
-        for _, parameter, parts in parameter_segments(ours, engine.shape, 0):
+        for _, parameter, parts in engine.parameter_segments():
             for part in parts:
                 drawn = torch.randn(part.box_shape, generator=generator) * 0.1
                 # Groups of heads are interleaved in our memory: a segment is a run of rows of the logical tensor.
@@ -92,12 +93,14 @@ def compare(family: str) -> dict[str, Any]:
     nn.functional.cross_entropy(output.flatten(0, 1), tokens[:, 1:].flatten(), reduction="sum").backward()
     gradients = {name: value.grad for name, value in values.items() if value.grad is not None}
     gaps: dict[str, float] = {}
-    for _, parameter, parts in parameter_segments(ours, engine.shape, 0):
+    for _, parameter, parts in engine.parameter_segments():
         assert parameter.grad is not None
         for part in parts:
             mine = parameter.grad.view(-1)[part.offset : part.offset + part.numel].view(part.box_shape)
             other = counterpart(family, part.name, gradients)[slice(*part.box[0])]
-            gap = float((mine - other).norm() / (other.norm() + 1e-3))  # the gradient of k.bias is zero but for rounding
+            gap = float(
+                (mine - other).norm() / (other.norm() + 1e-3)
+            )  # the gradient of k.bias is zero but for rounding
             gaps[part.name] = max(gap, gaps.get(part.name, 0.0))
     difference = (logits[:, :, :VOCAB].transpose(0, 1) - output).abs().max()
     return {

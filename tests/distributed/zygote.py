@@ -85,7 +85,8 @@ def main() -> None:
 
     import pretrain.checkpoint.restore
     import pretrain.checkpoint.write
-    import pretrain.parallel.engine  # noqa: F401
+    import pretrain.parallel.pipeline
+    import pretrain.parallel.sequential  # noqa: F401
 
     torch.set_num_threads(1)
     answers.write("ready\n")
