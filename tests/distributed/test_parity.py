@@ -57,8 +57,8 @@ def follow(zygote: Zygote, single: Single, where: Path, layout: dict[str, int], 
     """Runs the layout and holds it against the single process."""
     procs = layout.get("tp", 1) * layout.get("pp", 1) * layout.get("dp", 1)
     axes = {key: value for key, value in layout.items() if key != "dp"}
-    if layout.get("dp", 1) == 8:
-        options["micro_batch"] = 1  # of the global batch of 8
+    # Of the global batch of 8: few passes where many ranks share the cores, and accumulation where there are few.
+    options["micro_batch"] = min(4, 8 // layout.get("dp", 1))
     for result in zygote.run(TRAIN, procs, where / "case", family=family, layout=axes, steps=STEPS, **options):
         assert result["layout"]["dp"] == layout.get("dp", 1)
         assert result["layout"]["zero"] == layout["zero"]
@@ -123,7 +123,7 @@ def test_the_full_product_follows_the_single_process(
 def test_the_tiny_model_learns(single: Single) -> None:
     for result in single.values():
         assert result["losses"][0] > 5.5
-        assert result["losses"][-1] < result["losses"][0] - 0.5
+        assert result["losses"][-1] < result["losses"][0] - 0.4
 
 
 def test_masked_labels_change_the_loss(single: Single) -> None:
