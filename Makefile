@@ -8,6 +8,9 @@ SHELL := /bin/bash
 
 # Which Python makes .venv; the first that fits when left empty.
 PYTHON ?=
+# Where the demo writes, and KEY=VALUE changes to it: make demo ARGS="train.steps=300"
+OUT ?= demo
+ARGS ?=
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
@@ -18,7 +21,7 @@ help: ## list the targets
 setup: .venv/.installed ## create .venv and install Millrace into it
 
 demo: setup ## installed documentation -> shards -> a small GPT -> a sample of its text, in ./demo
-	$(BIN)/millrace demo --out demo
+	$(BIN)/millrace demo --out $(OUT) $(ARGS)
 
 test: setup-test ## lint, types, and every test but the long suites
 	failed=0

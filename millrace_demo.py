@@ -19,6 +19,7 @@ from configs.errors import UserError
 PRESET = "gpt-demo"
 PROMPT = "This function returns"
 SAMPLE_TOKENS = 64
+TEMPERATURE = 0.8  # the most likely tokens of so small a model are line breaks and nothing else
 SPLITS = ("train", "validation", "test")
 
 
@@ -46,8 +47,9 @@ def run(out: Path, overrides: Sequence[str]) -> None:
     data_run(PRESET, changes)
     _heading(f"2 of 3  shards -> model, on {world_size} processes", "train", PRESET, *changes)
     train(PRESET, changes, procs=world_size)
-    _heading("3 of 3  a sample of its text", "generate", str(run_dir), "--prompt", PROMPT)
-    generate(run_dir, PROMPT, SAMPLE_TOKENS)
+    options = ["--prompt", PROMPT, "--temperature", str(TEMPERATURE)]
+    _heading("3 of 3  a sample of its text", "generate", str(run_dir), *options)
+    generate(run_dir, PROMPT, SAMPLE_TOKENS, TEMPERATURE, seed=0)
     _heading(f"done in {_minutes(time.monotonic() - started)}")
     typer.echo(table(facts(corpus, run_dir), corpus, run_dir))
     typer.echo(curves(loaded.config.tracking.uri, run_dir))

@@ -36,8 +36,10 @@ def generate(
     run: Annotated[Path, typer.Argument(help="a run directory with a checkpoint")],
     prompt: Annotated[str, typer.Option(help="text to continue")] = "",
     tokens: Annotated[int, typer.Option(min=1, help="tokens to add at the most")] = 64,
+    temperature: Annotated[float, typer.Option(min=0, help="0: the most likely token each time; 1: as likely")] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="of the draws; the same seed gives the same text")] = 0,
 ) -> None:
-    """Continue a text with the newest checkpoint of a run (greedy)."""
+    """Continue a text with the newest checkpoint of a run."""
     import warnings
 
     warnings.filterwarnings("ignore")
@@ -46,7 +48,7 @@ def generate(
     runtime.prepare()
     from pretrain.generate import generate as continued
 
-    typer.echo(continued(run, prompt, tokens))
+    typer.echo(continued(run, prompt, tokens, temperature, seed))
 
 
 def mount(app: typer.Typer) -> None:

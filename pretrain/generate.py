@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from configs.errors import Problem, UserError
@@ -37,26 +38,42 @@ def load_model(run_dir: Path) -> tuple[SequentialModel, CheckpointReader]:
 
 
 @torch.no_grad()
-def greedy(module: SequentialModel, tokens: list[int], count: int, end_of_document: int, context: int) -> list[int]:
-    """Appends up to `count` most likely tokens, stopping after an end of document.
+def continued(
+    module: SequentialModel,
+    tokens: list[int],
+    count: int,
+    end_of_document: int,
+    context: int,
+    temperature: float = 0.0,
+    seed: int = 0,
+) -> list[int]:
+    """Appends up to `count` tokens, stopping after an end of document.
 
     tokens: the prompt, at least one. context: the most tokens the model sees at once; older ones fall out of view.
+    temperature: 0 takes the most likely token; above it, tokens are drawn from softmax(logits / temperature) by numpy's
+    Philox keyed by `seed`.
     """
     tokens = list(tokens)
     place = next(module.parameters()).device
+    draw = np.random.Generator(np.random.Philox(seed))
     for _ in range(count):
-        logits = module(torch.tensor([tokens[-context:]], device=place))
-        tokens.append(int(logits[-1, 0].argmax()))
+        logits = module(torch.tensor([tokens[-context:]], device=place))[-1, 0]
+        if temperature > 0:
+            cumulative = torch.softmax(logits.double().cpu() / temperature, dim=0).cumsum(0).numpy()
+            tokens.append(int(np.searchsorted(cumulative, draw.random() * cumulative[-1], side="right")))
+        else:
+            tokens.append(int(logits.argmax()))
         if tokens[-1] == end_of_document:
             break
     return tokens
 
 
-def generate(run_dir: Path, prompt: str, count: int) -> str:
-    """The prompt and its greedy continuation by up to `count` tokens."""
+def generate(run_dir: Path, prompt: str, count: int, temperature: float = 0.0, seed: int = 0) -> str:
+    """The prompt and its continuation by up to `count` tokens; greedy at temperature 0."""
     module, reader = load_model(run_dir)
     codec = Codec.load(run_dir / "tokenizer.model")
     # Training saw documents begin after the end of the one before.
     tokens = [codec.end_of_document, *(int(t) for t in codec.encode(prompt))]
-    found = greedy(module, tokens, count, codec.end_of_document, reader.state["positions"])
+    context = reader.state["positions"]
+    found = continued(module, tokens, count, codec.end_of_document, context, temperature, seed)
     return codec.decode(t for t in found if t != codec.end_of_document)
