@@ -74,8 +74,14 @@ def train(
     micro_batch: int = 2,
     load: str | None = None,
     save: str | None = None,
+    fault: str | None = None,
 ) -> dict[str, Any]:
-    """Steps first ... steps; loss and gradient norm of each. load: run directory to restore from; save: to write to."""
+    """Steps first ... steps; loss and gradient norm of each. load: run directory to restore from; save: to write to.
+    fault: a silent error to plant first."""
+    if fault:
+        from tests.distributed.faults import FAULTS
+
+        FAULTS[fault]()
     config = make_config(family, layout, {"precision": precision, "recompute": recompute, "micro_batch": micro_batch})
     engine = make_engine(config)
     if load:

@@ -20,7 +20,7 @@ from data_pipeline.shards.manifest import Manifest, write_manifest
 from data_pipeline.shards.writer import ShardWriter
 from data_pipeline.tokenize.codec import Codec
 from data_pipeline.tokenize.train import train as train_tokenizer
-from pretrain.checkpoint.directory import INDEX, directories, newest
+from pretrain.checkpoint.directory import INDEX, directories, newest, read_index, write_index
 from pretrain.tracking.metrics import read_metrics
 from tests.conftest import Cli
 
@@ -79,6 +79,7 @@ def rows(run_dir: Path) -> list[dict[str, Any]]:
     return found
 
 
+# As data parallel with ZeRO-1, as tensor parallel, and alone.
 LAYOUTS = [(1, 1), (2, 2), (2, 1)]
 
 
@@ -126,6 +127,23 @@ def same_state(a: Path, b: Path) -> bool:
     names = sorted(path.name for path in first.path.glob("*.safetensors"))
     assert names and names == sorted(path.name for path in second.path.glob("*.safetensors"))
     return all((first.path / name).read_bytes() == (second.path / name).read_bytes() for name in names)
+
+
+def test_a_checkpoint_that_lost_count_of_the_samples_shows_in_the_curve(
+    run_cli: Cli, config: Path, tmp_path: Path
+) -> None:
+    """`consumed` off by one, planted: the comparison that the tests above rest on sees it."""
+    assert run_cli("train", config, f"run.dir={tmp_path / 'whole'}", "train.stop_after=7").returncode == 0
+    assert run_cli("train", config, "train.stop_after=4").returncode == 0
+    found = newest(tmp_path / "run")
+    assert found is not None
+    index = read_index(found.path)
+    index["state"]["consumed"] += 1
+    write_index(found.path, index)
+    assert run_cli("train", config, "train.stop_after=7").returncode == 0
+    whole, resumed = ([r["loss"] for r in rows(tmp_path / name) if "loss" in r] for name in ("whole", "run"))
+    assert resumed[:4] == whole[:4]
+    assert resumed[4:] != whole[4:]
 
 
 def test_a_life_that_died_while_saving_is_continued_from_the_checkpoint_before(
