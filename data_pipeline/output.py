@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -23,11 +22,10 @@ import xxhash
 
 from configs.errors import MachineError
 from data_pipeline.content import ContentHash
-from data_pipeline.shards.atomic import make_directory
+from data_pipeline.shards.atomic import PARTIAL, attempt_path, fsync_directory, make_directory
 
 FINGERPRINT_KEY = b"millrace.fingerprint"
 SUMMARY_KEY = b"millrace.summary"
-_PARTIAL = ".partial"
 _ABANDONED_AFTER_SECONDS = 24 * 3600
 
 
@@ -44,8 +42,7 @@ class AtomicFile:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        attempt = f".{self.path.name}.{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(6)}{_PARTIAL}"
-        self.temporary = self.path.parent / attempt
+        self.temporary = attempt_path(self.path)
         with self._faults():
             # Readable to its owner alone: a corpus may hold private things.
             make_directory(self.path.parent)
@@ -57,7 +54,7 @@ class AtomicFile:
             os.fsync(self.file.fileno())
             self.file.close()
             self.temporary.replace(self.path)
-            sync_directory(self.path.parent)
+            fsync_directory(self.path.parent)
 
     def abandon(self) -> None:
         """Takes the attempt away; the final name keeps what it had."""
@@ -84,15 +81,6 @@ def write_fault(path: Path, error: OSError) -> MachineError:
         saved="every output finished before this one",
         go_on="make room or mend the folder, then give the same command again: finished outputs are not made again",
     )
-
-
-def sync_directory(path: Path) -> None:
-    """fsync of a folder, so that a rename in it survives a power cut."""
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 class ArrowOutput:
@@ -204,9 +192,9 @@ def remove_leftovers(directory: Path) -> int:
     those of other hosts, which cannot be asked, until they are a day old."""
     removed = 0
     host = socket.gethostname()
-    for path in Path(directory).rglob(f".*{_PARTIAL}"):
+    for path in Path(directory).rglob(f".*{PARTIAL}"):
         try:
-            before, process, _ = path.name.removesuffix(_PARTIAL).rsplit(".", 2)
+            before, process, _ = path.name.removesuffix(PARTIAL).rsplit(".", 2)
             if before.endswith(f".{host}"):
                 alive = _alive(int(process))
             else:

@@ -15,12 +15,16 @@ PARTIAL = ".partial"
 """Ends the temporary names, `.{name}.{host}.{process}.{lot}.partial`: what a killed attempt leaves is found by it."""
 
 
+def attempt_path(path: Path) -> Path:
+    """A hidden name beside `path` that no other attempt has: its file becomes `path` by a rename."""
+    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(6)}{PARTIAL}")
+
+
 @contextmanager
 def whole_or_absent(path: Path) -> Iterator[Path]:
     """Yields the temporary path to write to; on a clean exit it becomes `path`, on an exception it is removed."""
     make_directory(path.parent)
-    attempt = f".{path.name}.{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(6)}{PARTIAL}"
-    temporary = path.with_name(attempt)
+    temporary = attempt_path(path)
     try:
         yield temporary
         with temporary.open("rb") as file:
