@@ -24,20 +24,6 @@ from pretrain.parallel.layout import Layout
 from pretrain.parallel.runtime import Ranks
 
 
-class ModelParallelUnit:
-    """Megatron-core's process groups under the names DeepSpeed asks an `mpu` for."""
-
-    get_model_parallel_rank = staticmethod(parallel_state.get_tensor_model_parallel_rank)
-    get_model_parallel_world_size = staticmethod(parallel_state.get_tensor_model_parallel_world_size)
-    get_model_parallel_group = staticmethod(parallel_state.get_tensor_model_parallel_group)
-    get_tensor_model_parallel_rank = staticmethod(parallel_state.get_tensor_model_parallel_rank)
-    get_tensor_model_parallel_world_size = staticmethod(parallel_state.get_tensor_model_parallel_world_size)
-    get_tensor_model_parallel_group = staticmethod(parallel_state.get_tensor_model_parallel_group)
-    get_data_parallel_rank = staticmethod(parallel_state.get_data_parallel_rank)
-    get_data_parallel_world_size = staticmethod(parallel_state.get_data_parallel_world_size)
-    get_data_parallel_group = staticmethod(parallel_state.get_data_parallel_group)
-
-
 @dataclass(frozen=True)
 class StepResult:
     """loss: mean over the counted tokens of the global batch, nats, taken before the update. grad_norm: before clipping."""
