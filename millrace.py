@@ -17,6 +17,7 @@ import typer
 import benchmarks.commands
 import configs.commands
 import data_pipeline.commands
+import launchers.slurm.commands
 import pretrain.commands
 from configs.commands import ConfigName, Overrides
 from configs.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_USER, MachineError, Problem, UserError
@@ -97,10 +98,27 @@ def check(
     typer.echo(f"{config}: no problem found ({' and '.join(halves)})")
 
 
+@app.command()
+def submit(
+    config: ConfigName,
+    overrides: Overrides = None,
+    cluster: Annotated[str, typer.Option(metavar="C", help="A file or preset with a `cluster` section.")] = "",
+    half: Annotated[str, typer.Option("--only", metavar="HALF", help="data or train, where CONFIG has both.")] = "",
+    allow: Annotated[list[str] | None, typer.Option(help="A key that may differ from the run that is resumed.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and print the exact scripts.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+) -> None:
+    """Put a corpus, a training run or both into the queue of a Slurm cluster."""
+    import millrace_submit
+
+    millrace_submit.run(config, overrides or [], cluster, half, allow or [], dry_run, as_json)
+
+
 data_pipeline.commands.mount(app)
 pretrain.commands.mount(app)
 benchmarks.commands.mount(app)
 configs.commands.mount(app)
+launchers.slurm.commands.mount(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

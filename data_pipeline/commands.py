@@ -25,6 +25,8 @@ def run(
     config: ConfigName,
     overrides: Overrides = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and say what would be done.")] = False,
+    phase: Annotated[str, typer.Option(help="One phase only: list, documents, decide or shards, in this order.")] = "",
+    part: Annotated[str, typer.Option(metavar="I/N", help="Of documents or shards: part I of N, I from 0.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Make a corpus: documents, duplicates out, tokenizer, shards, manifest, report. Resumes what was begun."""
@@ -33,7 +35,11 @@ def run(
     from data_pipeline.progress import Progress
 
     loaded = load(config, overrides or [])
-    if dry_run:
+    if (phase or part) and not dry_run:
+        from data_pipeline.parts import run_phase
+
+        run_phase(loaded, phase, part, Progress())
+    elif dry_run:
         plan = road.plan(loaded)
         _print(plan.as_json() if as_json else plan.text(), as_json)
     else:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Cli, absent
+from tests.pretrain.test_train import config, corpus  # noqa: F401 - fixtures
 from tests.slurm.rig import PROGRAMS
 
 DAEMONS = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"

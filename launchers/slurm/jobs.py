@@ -1,0 +1,160 @@
+"""What became of the jobs: the queue for those alive, accounting for the others, logs for why one failed.
+
+Neither alone tells it all: accounting lags behind the queue, calls a preempted job ended that waits to start again, and
+may be absent; the queue forgets a job minutes after its end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from configs.errors import UserError
+from launchers.local import last_words
+from launchers.slurm.client import call
+from launchers.slurm.records import Submitted, records
+
+UNKNOWN = "UNKNOWN"
+ALIVE = frozenset({"PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD",
+                   "REQUEUE_FED", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED", "SPECIAL_EXIT"})  # fmt: skip
+"""States from which a job may still do something. UNKNOWN is not among them."""
+
+
+@dataclass
+class State:
+    """Of one job, or of all parts of an array. state: Slurm's word, or `COMPLETED 3, FAILED 1`. restarts: the most of
+    any part. elapsed: of the current life, as Slurm writes it. reason: why it waits or how it ended; "" when well."""
+
+    state: str
+    restarts: int = 0
+    nodes: str = ""
+    elapsed: str = ""
+    reason: str = ""
+
+    @property
+    def alive(self) -> bool:
+        """Whether anything of it runs or waits."""
+        return any(part.split()[0] in ALIVE for part in self.state.split(", "))
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything of it ended otherwise than well."""
+        return any(part.split()[0] not in {*ALIVE, "COMPLETED", UNKNOWN} for part in self.state.split(", "))
+
+
+def states(jobs: Sequence[Submitted]) -> dict[str, State]:
+    """By id. A job that neither queue nor accounting knows is UNKNOWN."""
+    if not jobs:
+        return {}
+    ids = {job.id for job in jobs}
+    rows: dict[str, dict[str, State]] = {id: {} for id in ids}
+    for part, state in [*_accounted(ids), *_queued()]:  # the queue knows better
+        id = re.split(r"[_+]", part)[0]
+        if id not in rows:
+            continue
+        if "[" in part:  # the parts of an array that still wait, in one row
+            rows[id][part] = state
+            continue
+        before = rows[id].get(part)
+        if before is not None:
+            state.restarts = max(state.restarts, before.restarts)
+        rows[id][part] = state
+    return {id: _together(list(parts.values())) for id, parts in rows.items()}
+
+
+def _accounted(ids: set[str]) -> list[tuple[str, State]]:
+    """Rows of sacct, the newest life of each job last; none where there is no accounting."""
+    fields = "JobID,State,ExitCode,NodeList,Elapsed,Reason"
+    try:
+        shown = call("sacct", "-X", "-D", "-n", "-P", "-j", ",".join(sorted(ids)), "-o", fields)
+    except UserError:
+        return []
+    lives: dict[str, State] = {}
+    for line in shown.splitlines():
+        part, state, status, nodes, elapsed, _ = line.split("|", 5)
+        if "[" in part and not state.startswith("CANCELLED"):
+            continue  # parts that wait: the queue has them
+        word = state.split()[0].rstrip("+")
+        restarts = lives[part].restarts + 1 if part in lives else 0
+        lives[part] = State(word, restarts, _none(nodes), elapsed, _ended(word, status))
+    return list(lives.items())
+
+
+def _queued() -> list[tuple[str, State]]:
+    """Rows of the queue that belong to this user."""
+    found = []
+    for line in call("squeue", "--me", "-h", "-o", "%i|%T|%N|%M|%r").splitlines():
+        part, word, nodes, elapsed, reason = line.split("|", 4)
+        if word in ALIVE:
+            found.append((part, State(word, 0, _none(nodes), elapsed, "" if reason == "None" else reason)))
+    return found
+
+
+def _ended(word: str, status: str) -> str:
+    if word in {"COMPLETED", *ALIVE}:
+        return ""
+    code, _, number = status.partition(":")
+    if number not in ("", "0"):
+        return f"signal {number}"
+    return f"exit status {code}" if code not in ("", "0") else ""
+
+
+def _none(nodes: str) -> str:
+    return "" if nodes in ("None assigned", "(null)") else nodes
+
+
+def _together(parts: Sequence[State]) -> State:
+    if not parts:
+        return State(UNKNOWN, reason="neither the queue nor accounting knows it")
+    if len(parts) == 1:
+        return parts[0]
+    counts = Counter(part.state for part in parts)
+    words = (
+        ", ".join(f"{state} {count}" for state, count in sorted(counts.items())) if len(counts) > 1 else parts[0].state
+    )
+    return State(
+        words,
+        max(part.restarts for part in parts),
+        ",".join(sorted({part.nodes for part in parts if part.nodes})),
+        max((part.elapsed for part in parts), key=lambda text: (len(text), text)),
+        next((part.reason for part in parts if part.reason), ""),
+    )
+
+
+def active(directory: Path) -> tuple[Submitted, str] | None:
+    """A job that waits or runs and works on `directory`, with its state."""
+    mine = [job for job in records() if job.directory == str(directory.absolute())]
+    known = states(mine)
+    return next(((job, known[job.id].state) for job in mine if known[job.id].alive), None)
+
+
+# --- why a job failed ---------------------------------------------------------------------------------------------
+
+
+def why(job: Submitted) -> str:
+    """The words of the first task that failed, from the logs; "" where none says anything.
+
+    srun notes each task that ends badly in the order in which it hears of it; peers of a dead rank fail after it.
+    """
+    logs = job.logs()
+    texts = {log: log.read_text(encoding="utf-8", errors="replace") for log in logs}
+    batch = texts.get(Path(job.folder) / f"job-{job.id}.log", "")
+    first = re.search(r"^srun: error: (\S+): tasks? ([0-9]+)[^:]*: (.+)$", batch, flags=re.MULTILINE)
+    if first is None:
+        told = [
+            last_words(text) for text in texts.values() if re.search(r"^(error|fault|Traceback)", text, re.MULTILINE)
+        ]
+        return told[0] if told else last_words(batch)
+    node, task, how = first.groups()
+    # Tasks are numbered through all nodes, so only one log has lines of this one.
+    words = last_words("".join(of_task(text, task) for text in texts.values()))
+    return f"task {task} on {node}: {how[0].lower()}{how[1:]}\n{words}".rstrip()
+
+
+def of_task(text: str, task: str) -> str:
+    """The lines of one task, without srun's label and torch's own."""
+    label = re.compile(rf"^ *{task}: ?(?:\[rank\d+\]: ?)?")
+    return "".join(label.sub("", line, count=1) for line in text.splitlines(keepends=True) if label.match(line))

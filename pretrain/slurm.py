@@ -1,0 +1,58 @@
+"""A training run as a job on Slurm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from configs.errors import Problem, UserError
+from configs.loader import Loaded
+from launchers.slurm.script import Job, python
+from pretrain import check
+from pretrain.parallel import layout
+
+_SHOWN = 4
+
+
+def training_job(loaded: Loaded, allow: Sequence[str] = (), corpus: bool = True) -> Job:
+    """The job that trains, checked. corpus: the data is there already.
+
+    UserError: all that keeps the config from training on the cluster section's nodes, with what would fit.
+    """
+    if found := problems(loaded, allow, corpus):
+        raise UserError(*found)
+    run_dir = Path(loaded.config.run.dir).absolute()
+    command = [*python(loaded.config.cluster), "-m", "pretrain.rank", str(run_dir)]
+    for key in allow:
+        command += ["--allow", key]
+    folder = Path(loaded.config.cluster.folder or run_dir / "logs").absolute()
+    return Job("train", command, run_dir, folder, ranks=True)
+
+
+def problems(loaded: Loaded, allow: Sequence[str] = (), corpus: bool = True) -> list[Problem]:
+    """As `check.problems` for the processes that nodes x processes per node give, in words of the cluster section."""
+    cluster = loaded.config.cluster
+    nodes, each = cluster.nodes, cluster.processes_per_node
+    found = check.problems(loaded, nodes * each, allow, corpus)
+    if cluster.gpus_per_node and each > cluster.gpus_per_node:
+        what = f"{each} processes per node share {cluster.gpus_per_node} GPUs"
+        hint = f"use cluster.tasks_per_node={cluster.gpus_per_node}, or 0"
+        found.append(Problem(what, loaded.where("cluster.tasks_per_node"), hint))
+    if layout.problems(loaded.config, nodes * each):
+        noun, key = ("GPUs", "gpus_per_node") if not cluster.tasks_per_node and cluster.gpus_per_node else (
+            "processes", "tasks_per_node")  # fmt: skip
+        fitting = [f"cluster.nodes={n}" for n in _fitting(loaded, nodes, lambda n: n * each)]
+        fitting += [f"cluster.{key}={n}" for n in _fitting(loaded, each, lambda n: nodes * n)]
+        if fitting:
+            what = f"the layout does not fit {nodes} nodes x {each} {noun} = {nodes * each} processes"
+            shape = Problem(what, loaded.where("cluster.nodes"), f"what fits: {', '.join(fitting)}")
+            found = [shape, *(replace(p, hint=p.hint.replace(" (--procs)", "")) for p in found)]
+    return found
+
+
+def _fitting(loaded: Loaded, asked: int, processes: Callable[[int], int]) -> list[int]:
+    """The values nearest to `asked` with which the layout has no problem."""
+    near = sorted(range(1, 2 * asked + 8), key=lambda n: (abs(n - asked), n))
+    fits = [n for n in near if not layout.problems(loaded.config, processes(n))]
+    return sorted(fits[:_SHOWN])
