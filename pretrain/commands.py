@@ -1,4 +1,4 @@
-"""The commands of this room: `millrace train`, `millrace generate`. Heavy imports wait until a command runs."""
+"""The commands of this room: `millrace train`, `generate`, `trace`. Heavy imports wait until a command runs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,28 @@ def generate(
     typer.echo(continued(run, prompt, tokens, temperature, seed))
 
 
+def trace(
+    run: Annotated[Path, typer.Argument(help="a run directory")],
+    step: Annotated[int, typer.Option(help="an update of the run, the first is 1; one that lies ahead is foretold")],
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="the corpus, if it moved since")] = None,
+    text: Annotated[bool, typer.Option("--text", help="characters and text of every span too")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON on stdout")] = False,
+) -> None:
+    """The documents of a step's batch: id, address, and which of their tokens."""
+    from pretrain.trace import trace as traced
+
+    found = traced(run, step, data, text)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(found.as_json(), ensure_ascii=False))
+    else:
+        for line in found.lines():
+            typer.echo(line)
+
+
 def mount(app: typer.Typer) -> None:
     """Registers the commands on the front door."""
     app.command()(train)
     app.command()(generate)
+    app.command()(trace)
