@@ -18,9 +18,10 @@ from configs.errors import Problem, UserError
 from configs.loader import Loaded
 from data_pipeline.shards import load_manifest
 from pretrain import resume
+from pretrain.checkpoint.directory import remove_leftovers
 from pretrain.checkpoint.read import CheckpointReader
 from pretrain.checkpoint.restore import restore
-from pretrain.checkpoint.write import write_checkpoint
+from pretrain.checkpoint.write import CheckpointWriter
 from pretrain.data.batches import BatchReader
 from pretrain.data.stream import SampleStream
 from pretrain.evaluate import Validation
@@ -67,7 +68,13 @@ class Trainer:
             config.model, self.engine.shape.vocab_size, config.train, ranks.world_size, self.engine.device
         )
         self.recorder = Recorder(loaded, run_dir, start, self.layout, self.stream, self.meter, ranks.rank == 0)
+        checkpoint = config.checkpoint
+        self.checkpoints = CheckpointWriter(
+            self.engine, run_dir, start.life, checkpoint.asynchronous, self.recorder.checkpoint
+        )
         if ranks.rank == 0:
+            for path in remove_leftovers(run_dir, start.life):
+                self.recorder.say(f"removed {path}: an earlier life died while writing it")
             shutil.copyfile(self.corpus / manifest.tokenizer_path, run_dir / "tokenizer.model")
 
     def _check_corpus(self, saved: str, where: Any) -> None:
@@ -102,11 +109,14 @@ class Trainer:
                 self.evaluate(baseline=True)
             while self.state.step < self.last_step:
                 self.step(batches)
+                self.checkpoints.poll()
                 if self._due(self.config.eval.every):
                     self.evaluate()
                 if self._due(self.config.checkpoint.every):
                     self.save()
+            self.checkpoints.finish()
         finally:
+            self.checkpoints.close()
             batches.close()
             self.recorder.close()
 
@@ -153,8 +163,7 @@ class Trainer:
         self.recorder.evaluation(self.state.step, **values)
 
     def save(self) -> None:
-        """Writes a checkpoint of the state after the current step."""
-        started = time.monotonic()
+        """Begins to write a checkpoint of the state after the current step."""
         state = {
             "consumed": self.state.consumed,
             "skipped_windows": [],
@@ -167,5 +176,4 @@ class Trainer:
             "config": self.config_tree,
             "tracker_run_id": self.recorder.tracker_run_id,
         }
-        path = write_checkpoint(self.engine, self.run_dir, self.state.step, self.start.life, state)
-        self.recorder.checkpoint(self.state.step, path, time.monotonic() - started)
+        self.checkpoints.save(self.state.step, state)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from configs.loader import Loaded
 from configs.source import flatten
+from pretrain.checkpoint.write import Saved
 from pretrain.data.stream import SampleStream
 from pretrain.parallel.layout import Layout
 from pretrain.resume import Start
@@ -145,15 +146,17 @@ class Recorder:
         self.say(f"step {step:>6}  validation loss {values['eval_loss']:.4f}  "
                  f"perplexity {values['eval_perplexity']:,.1f}{beside}")  # fmt: skip
 
-    def checkpoint(self, step: int, path: Path, seconds: float) -> None:
-        """A row of a checkpoint that is complete."""
+    def checkpoint(self, saved: Saved) -> None:
+        """A row of a checkpoint that is complete, under its own step though later ones have been told of already."""
         if not self.writes:
             return
-        self.log.row(step, checkpoint=path.name, checkpoint_seconds=seconds)
+        values = {"checkpoint_seconds": saved.seconds, "checkpoint_stall_seconds": saved.stall_seconds}
+        self.log.row(saved.step, checkpoint=saved.path.name, **values)
         self.log.sync()
         if self.mirror is not None:
-            self.mirror.log(step, {"checkpoint_seconds": seconds})
-        self.say(f"step {step:>6}  saved {path} in {seconds:.1f} s")
+            self.mirror.log(saved.step, values)
+        self.say(f"step {saved.step:>6}  saved {saved.path} in {saved.seconds:.1f} s, of which training waited "
+                 f"{saved.stall_seconds:.1f} s")  # fmt: skip
 
     def close(self) -> None:
         """Ends the rows and waits a while for the mirror; what it could not send is said."""

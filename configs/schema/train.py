@@ -91,6 +91,7 @@ class Checkpoint(Section):
     """When the state is saved. The last step of a life is always saved."""
 
     every: int = Field(default=0, ge=0, description="steps between checkpoints; 0: only at the end of a life")
+    asynchronous: bool = Field(default=True, description="steps wait for the copy to host memory only, not for the disk")
 
 
 class Eval(Section):

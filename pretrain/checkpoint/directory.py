@@ -1,13 +1,15 @@
 """Where checkpoints live and which of them count.
 
 `checkpoints/step-{step}-life-{life}/` holds one safetensors file per writing rank and `index.json`, written last: a
-checkpoint exists once its index does. Newest = highest step, then life; never the file time.
+checkpoint exists once its index does. Newest = highest step, then life; never the file time. A rollback takes the
+checkpoints beyond its target out of the count by giving their index another name.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,11 @@ from typing import Any
 import xxhash
 
 from configs.errors import MachineError
-from data_pipeline.shards.atomic import whole_or_absent
+from data_pipeline.shards.atomic import fsync_directory
+from pretrain.checkpoint.file import write_file
 
 INDEX = "index.json"
+ABANDONED = "index.abandoned.json"
 FORMAT_VERSION = 1
 _NAME = re.compile(r"step-(\d+)-life-(\d+)")
 
@@ -56,6 +60,31 @@ def last_life(run_dir: Path) -> int:
     return max((life for _, life, _ in directories(run_dir)), default=0)
 
 
+def abandon_beyond(run_dir: Path, step: int) -> list[Path]:
+    """Takes every complete checkpoint after `step` out of the count, for a rollback to `step`; returns their directories.
+
+    Durable when it returns. The highest goes first, so that a death in between leaves the newest one nearer to the target,
+    and doing it again ends it. Raises OSError. By one rank only.
+    """
+    beyond = [path for found, _, path in reversed(directories(run_dir)) if found > step and (path / INDEX).is_file()]
+    for path in beyond:
+        (path / INDEX).replace(path / ABANDONED)
+        fsync_directory(path)
+    return beyond
+
+
+def remove_leftovers(run_dir: Path, life: int) -> list[Path]:
+    """Removes what lives before `life` began to write and did not end; returns the directories. By one rank only.
+
+    A checkpoint with an index, abandoned or not, is never touched. What cannot be removed stays and does no harm.
+    """
+    unfinished = [path for _, written_in, path in directories(run_dir)
+                  if written_in < life and not (path / INDEX).exists() and not (path / ABANDONED).exists()]  # fmt: skip
+    for path in unfinished:
+        shutil.rmtree(path, ignore_errors=True)
+    return [path for path in unfinished if not path.exists()]
+
+
 def _digest(index: dict[str, Any]) -> str:
     body = {key: value for key, value in index.items() if key != "digest"}
     return xxhash.xxh3_128_hexdigest(json.dumps(body, sort_keys=True, separators=(",", ":")).encode())
@@ -65,8 +94,7 @@ def write_index(directory: Path, index: dict[str, Any]) -> None:
     """Writes index.json, whole or not at all, with a digest of itself."""
     index = {"format_version": FORMAT_VERSION, **index}
     index["digest"] = _digest(index)
-    with whole_or_absent(directory / INDEX) as temporary:
-        temporary.write_text(json.dumps(index, sort_keys=True, separators=(",", ":")) + "\n")
+    write_file(directory / INDEX, [json.dumps(index, sort_keys=True, separators=(",", ":")).encode() + b"\n"])
 
 
 def read_index(directory: Path) -> dict[str, Any]:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import Any
-
-import numpy as np
 
 from pretrain.model.logical import Segment
 
@@ -68,9 +67,13 @@ def box_shape(box: Box) -> tuple[int, ...]:
     return tuple(hi - lo for lo, hi in box)
 
 
+def row_size(box: Box) -> int:
+    """Elements of a leading row of the box; 1 for a vector."""
+    return prod(box_shape(box)[1:])
+
+
 def rows_of(box: Box, start: int, stop: int) -> Box:
     """The smallest box of whole leading rows of `box` that contains its flat range [start, stop)."""
-    shape = box_shape(box)
-    row = int(np.prod(shape[1:], dtype=np.int64))
+    row = row_size(box)
     first, last = start // row, -(-stop // row)
     return ((box[0][0] + first, box[0][0] + last), *box[1:])

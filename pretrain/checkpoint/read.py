@@ -12,7 +12,8 @@ from safetensors import safe_open
 from configs.errors import MachineError
 from data_pipeline.shards.atomic import file_xxh3
 from pretrain.checkpoint.directory import read_index
-from pretrain.checkpoint.pieces import WEIGHT, Box, Piece, box_shape, intersection, rows_of, slices
+from pretrain.checkpoint.file import BLOCK_BYTES
+from pretrain.checkpoint.pieces import WEIGHT, Box, Piece, box_shape, intersection, row_size, rows_of, slices
 from pretrain.model.logical import Segment
 
 _GO_ON = "resume from an older checkpoint: move this directory away and start the same command again"
@@ -68,37 +69,49 @@ class CheckpointReader:
         values = np.empty(box_shape(rows), dtype=np.float32)
         filled = np.zeros(box_shape(rows), dtype=bool)
         for piece, file, key in saved:
-            self._place(piece, file, f"{key}/{state}", rows, values, filled)
-        skipped = (rows[0][0] - wanted.box[0][0]) * int(np.prod(box_shape(wanted.box)[1:], dtype=np.int64))
+            if intersection(rows_of(piece.box, piece.start, piece.stop), rows):
+                _place(piece, self._file(file).get_slice(f"{key}/{state}"), rows, values, filled)
+        skipped = (rows[0][0] - wanted.box[0][0]) * row_size(wanted.box)
         part = slice(wanted.start - skipped, wanted.stop - skipped)
         if not filled.reshape(-1)[part].all():
             raise MachineError(f"the checkpoint lacks a part of {wanted.name}", str(self.directory), go_on=_GO_ON)
         return values.reshape(-1)[part]
 
-    def _place(self, piece: Piece, file: str, key: str, rows: Box, values: np.ndarray, filled: np.ndarray) -> None:
-        """Copies what a saved piece shares with the wanted rows; only its whole rows' box is ever in memory."""
-        piece_rows = rows_of(piece.box, piece.start, piece.stop)
-        common = intersection(piece_rows, rows)
-        if common is None:
-            return
-        flat = self._file(file).get_tensor(key)
-        size = int(np.prod(box_shape(piece_rows), dtype=np.int64))
-        before = piece.start - (piece_rows[0][0] - piece.box[0][0]) * (size // (piece_rows[0][1] - piece_rows[0][0]))
-        if flat.size != size:  # the range begins or ends within a row
-            known = np.zeros(size, dtype=bool)
-            known[before : before + flat.size] = True
-            padded = np.zeros(size, dtype=np.float32)
-            padded[before : before + flat.size] = flat
-            mask = known.reshape(box_shape(piece_rows))[slices(common, piece_rows)]
-            source = padded.reshape(box_shape(piece_rows))[slices(common, piece_rows)]
-            target = slices(common, rows)
-            values[target] = np.where(mask, source, values[target])
-            filled[target] |= mask
-            return
-        values[slices(common, rows)] = flat.reshape(box_shape(piece_rows))[slices(common, piece_rows)]
-        filled[slices(common, rows)] = True
-
     def weights(self, segment: Segment) -> np.ndarray:
         """float32 master weights of a segment's box, in the box's shape."""
         wanted = Piece(segment.name, segment.shape, segment.box, 0, segment.numel)
         return self.read(wanted, WEIGHT).reshape(segment.box_shape)
+
+
+def _place(piece: Piece, saved: Any, rows: Box, values: np.ndarray, filled: np.ndarray) -> None:
+    """Copies what a saved piece shares with the wanted rows, a block of rows at a time: a piece may be a whole tensor, of
+    which a rank that holds some columns must not have more in memory than it keeps.
+
+    saved: the piece's flat values, read when sliced. values, filled: in the shape of `rows`.
+    """
+    width = row_size(piece.box)
+    first = max(piece.box[0][0] + piece.start // width, rows[0][0])
+    last = min(piece.box[0][0] - (-piece.stop // width), rows[0][1])
+    count = max(1, BLOCK_BYTES // (4 * width))
+    for top in range(first, last, count):
+        bottom = min(top + count, last)
+        block: Box = ((top, bottom), *piece.box[1:])
+        common = intersection(block, rows)
+        if common is None:
+            return
+        # The piece may begin or end within a row of the block.
+        flat = (top - piece.box[0][0]) * width, (bottom - piece.box[0][0]) * width
+        lo, hi = max(flat[0], piece.start), min(flat[1], piece.stop)
+        found = saved[lo - piece.start : hi - piece.start]
+        target, source = slices(common, rows), slices(common, block)
+        if (lo, hi) == flat:
+            values[target] = found.reshape(box_shape(block))[source]
+            filled[target] = True
+            continue
+        padded = np.zeros(flat[1] - flat[0], dtype=np.float32)
+        padded[lo - flat[0] : hi - flat[0]] = found
+        known = np.zeros(len(padded), dtype=bool)
+        known[lo - flat[0] : hi - flat[0]] = True
+        mask = known.reshape(box_shape(block))[source]
+        values[target] = np.where(mask, padded.reshape(box_shape(block))[source], values[target])
+        filled[target] |= mask

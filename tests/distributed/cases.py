@@ -12,7 +12,7 @@ from configs.schema.tree import Config
 from pretrain.checkpoint.directory import newest
 from pretrain.checkpoint.read import CheckpointReader
 from pretrain.checkpoint.restore import restore
-from pretrain.checkpoint.write import write_checkpoint
+from pretrain.checkpoint.write import CheckpointWriter
 from pretrain.evaluate import share
 from pretrain.model.loss import IGNORE
 from pretrain.parallel import runtime
@@ -100,5 +100,7 @@ def train(
     windows = np.concatenate([global_batch(config, 0, masked), global_batch(config, -1 % 97, masked)[:2]])
     total, tokens = engine.evaluate(torch.from_numpy(share(windows, engine.layout, engine.ranks.dp_rank)))
     if save:
-        write_checkpoint(engine, Path(save), steps, life=1, state={})
+        writer = CheckpointWriter(engine, Path(save), life=1)
+        writer.save(steps, state={})
+        writer.finish()
     return {"losses": losses, "norms": norms, "eval": total / tokens, "layout": engine.layout.as_dict()}
