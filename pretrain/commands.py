@@ -38,17 +38,36 @@ def generate(
     tokens: Annotated[int, typer.Option(min=1, help="tokens to add at the most")] = 64,
     temperature: Annotated[float, typer.Option(min=0, help="0: the most likely token each time; 1: as likely")] = 0.0,
     seed: Annotated[int, typer.Option(min=0, help="of the draws; the same seed gives the same text")] = 0,
+    top_k: Annotated[int, typer.Option(min=0, help="draw among the k most likely tokens only; 0: all")] = 0,
+    top_p: Annotated[float, typer.Option(min=0, max=1, help="draw among the most likely that hold p together")] = 1.0,
+    count: Annotated[int, typer.Option(min=1, help="texts to draw")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="print a JSON list of the texts")] = False,
 ) -> None:
     """Continue a text with the newest checkpoint of a run."""
     import warnings
 
+    from configs.errors import Problem, UserError
+
+    if temperature == 0 and (top_k or top_p < 1 or count > 1):
+        what = "--top-k, --top-p and --count draw tokens, and at temperature 0 nothing is drawn"
+        raise UserError(Problem(what, "", "add --temperature 1, or a lower one for likelier text"))
     warnings.filterwarnings("ignore")
     from pretrain.parallel import runtime
 
     runtime.prepare()
-    from pretrain.generate import generate as continued
+    from pretrain.generate import generate as generated
+    from pretrain.sampling import Sampling
 
-    typer.echo(continued(run, prompt, tokens, temperature, seed))
+    texts = generated(run, prompt, tokens, Sampling(temperature, top_k, top_p), seed, count)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(texts, ensure_ascii=False))
+        return
+    for number, text in enumerate(texts, start=1):
+        if count > 1:
+            typer.echo(f"--- {number} of {count}")
+        typer.echo(text)
 
 
 def trace(

@@ -15,6 +15,9 @@ from pretrain.checkpoint.read import CheckpointReader
 from pretrain.model.layers import SequentialModel, Shape
 from pretrain.model.logical import segments
 from pretrain.parallel import runtime
+from pretrain.sampling import Sampling, choose, draws
+
+GREEDY = Sampling()
 
 
 def load_model(run_dir: Path) -> tuple[SequentialModel, CheckpointReader]:
@@ -44,36 +47,33 @@ def continued(
     count: int,
     end_of_document: int,
     context: int,
-    temperature: float = 0.0,
-    seed: int = 0,
+    sampling: Sampling = GREEDY,
+    chance: np.random.Generator | None = None,
 ) -> list[int]:
     """Appends up to `count` tokens, stopping after an end of document.
 
     tokens: the prompt, at least one. context: the most tokens the model sees at once; older ones fall out of view.
-    temperature: 0 takes the most likely token; above it, tokens are drawn from softmax(logits / temperature) by numpy's
-    Philox keyed by `seed`.
+    chance: what a `sampling` with a temperature draws from.
     """
     tokens = list(tokens)
     place = next(module.parameters()).device
-    draw = np.random.Generator(np.random.Philox(seed))
+    chance = chance or draws(0, 0)
     for _ in range(count):
         logits = module(torch.tensor([tokens[-context:]], device=place))[-1, 0]
-        if temperature > 0:
-            cumulative = torch.softmax(logits.double().cpu() / temperature, dim=0).cumsum(0).numpy()
-            tokens.append(int(np.searchsorted(cumulative, draw.random() * cumulative[-1], side="right")))
-        else:
-            tokens.append(int(logits.argmax()))
+        tokens.append(choose(logits.float().cpu().numpy(), sampling, chance))
         if tokens[-1] == end_of_document:
             break
     return tokens
 
 
-def generate(run_dir: Path, prompt: str, count: int, temperature: float = 0.0, seed: int = 0) -> str:
-    """The prompt and its continuation by up to `count` tokens; greedy at temperature 0."""
+def generate(
+    run_dir: Path, prompt: str, count: int, sampling: Sampling = GREEDY, seed: int = 0, texts: int = 1
+) -> list[str]:
+    """The prompt with each of `texts` continuations by up to `count` tokens. Text i is the same however many are asked."""
     module, reader = load_model(run_dir)
     codec = Codec.load(run_dir / "tokenizer.model")
     # Training saw documents begin after the end of the one before.
     tokens = [codec.end_of_document, *(int(t) for t in codec.encode(prompt))]
-    context = reader.state["positions"]
-    found = continued(module, tokens, count, codec.end_of_document, context, temperature, seed)
-    return codec.decode(t for t in found if t != codec.end_of_document)
+    context, end = reader.state["positions"], codec.end_of_document
+    found = [continued(module, tokens, count, end, context, sampling, draws(seed, i)) for i in range(texts)]
+    return [codec.decode(t for t in text if t != end) for text in found]
