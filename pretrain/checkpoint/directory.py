@@ -85,16 +85,19 @@ def remove_leftovers(run_dir: Path, life: int) -> list[Path]:
     return [path for path in unfinished if not path.exists()]
 
 
+def _text(index: dict[str, Any]) -> bytes:
+    return json.dumps(index, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+
+
 def _digest(index: dict[str, Any]) -> str:
-    body = {key: value for key, value in index.items() if key != "digest"}
-    return xxhash.xxh3_128_hexdigest(json.dumps(body, sort_keys=True, separators=(",", ":")).encode())
+    return xxhash.xxh3_128_hexdigest(_text({key: value for key, value in index.items() if key != "digest"}))
 
 
 def write_index(directory: Path, index: dict[str, Any]) -> None:
     """Writes index.json, whole or not at all, with a digest of itself."""
     index = {"format_version": FORMAT_VERSION, **index}
     index["digest"] = _digest(index)
-    write_file(directory / INDEX, [json.dumps(index, sort_keys=True, separators=(",", ":")).encode() + b"\n"])
+    write_file(directory / INDEX, [_text(index)])
 
 
 def read_index(directory: Path) -> dict[str, Any]:
@@ -102,8 +105,10 @@ def read_index(directory: Path) -> dict[str, Any]:
     path = directory / INDEX
     go_on = "resume from an older checkpoint: move this directory away and start the same command again"
     try:
-        index = json.loads(path.read_text())
-        damaged = index.get("digest") != _digest(index)
+        found = path.read_bytes()
+        index = json.loads(found)
+        # The text itself too: another spelling of the same values is not what was written.
+        damaged = index.get("digest") != _digest(index) or found != _text(index)
     except (ValueError, AttributeError, OSError) as error:
         raise MachineError(f"checkpoint index cannot be read: {error}", str(path), go_on=go_on) from error
     if damaged:

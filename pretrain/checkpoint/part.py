@@ -79,7 +79,7 @@ def complete(
     cancelled: threading.Event | None = None,
     patience: float = PATIENCE_SECONDS,
 ) -> None:
-    """Waits for the parts of all ranks and writes the index: from then on the checkpoint exists. Rank 0 only.
+    """Waits for the parts of all ranks and writes the index: from then on the checkpoint exists. Rank 0, after its own part.
 
     Raises OSError, TimeoutError, Cancelled.
     """

@@ -112,7 +112,8 @@ class CheckpointWriter:
         """Between two steps: whether no checkpoint is on its way (any more). Reports one that has become complete.
 
         Raises MachineError on every rank when any rank could not write, naming rank and file; the directory then holds no
-        index and does not count, weights and optimizer state are as they were, and another `save` may be tried.
+        index (or a whole one, whose last sync failed), weights and optimizer state are as they were, and another `save`
+        may be tried.
         """
         writing = self._writing
         if writing is None:

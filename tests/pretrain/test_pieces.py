@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,28 @@ def test_any_box_is_read_back_from_any_pieces(tmp_path_factory: pytest.TempPathF
         assert (reader.read(Piece("x", shape, box, start, stop), "weight") == wanted[start:stop]).all()
 
 
+@pytest.mark.parametrize(
+    ("box", "start", "stop"),
+    [(((0, 1024), (512, 768)), 0, 262_144), (((256, 512), (0, 1024)), 0, 262_144), (((0, 1024), (0, 1024)), 500, 200_007)],
+    ids=["columns", "rows", "part of the flat range"],
+)
+def test_a_reader_never_holds_more_of_a_tensor_than_it_keeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, box: tuple[tuple[int, int], ...], start: int, stop: int
+) -> None:
+    monkeypatch.setattr("pretrain.checkpoint.read.BLOCK_BYTES", 1 << 16)
+    tensor = np.arange(1 << 20, dtype=np.float32).reshape(1024, 1024)
+    write(tmp_path / "c", tensor, [Piece("x", tensor.shape, ((0, 1024), (0, 1024)), 0, tensor.size)])
+    reader = CheckpointReader(tmp_path / "c")
+    reader.verify()
+    tracemalloc.start()
+    found = reader.read(Piece("x", tensor.shape, box, start, stop), "weight")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (found == tensor[tuple(slice(*side) for side in box)].reshape(-1)[start:stop]).all()
+    # A mask of a byte for each element, blocks, and the rows at both ends: a quarter of the whole tensor's 4 MiB.
+    assert peak < 1.25 * found.nbytes + 4 * (1 << 16), (peak, found.nbytes)
+
+
 def test_a_fragment_is_cut_at_the_borders_of_its_segments() -> None:
     q = Segment("q", (4, 2), ((0, 4), (0, 2)), 0)
     k = Segment("k", (4, 2), ((0, 4), (0, 2)), 8)
@@ -93,8 +116,8 @@ def test_every_flipped_bit_and_truncation_is_detected(checkpoint: Path, name: st
     path = checkpoint / name
     sound = path.read_bytes()
     rng = np.random.default_rng(0)
-    damaged = [sound[: int(n)] for n in rng.integers(0, len(sound), 20)]
-    for bit in rng.integers(0, 8 * len(sound), 100):
+    damaged = [sound[: int(n)] for n in rng.integers(0, len(sound), 100)]
+    for bit in rng.integers(0, 8 * len(sound), 400):
         bytes_ = bytearray(sound)
         bytes_[bit // 8] ^= 1 << (bit % 8)
         damaged.append(bytes(bytes_))
