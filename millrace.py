@@ -114,6 +114,17 @@ def submit(
     millrace_submit.run(config, overrides or [], cluster, half, allow or [], dry_run, as_json)
 
 
+@app.command()
+def doctor(
+    tracker: Annotated[str, typer.Option(metavar="URI", help="MLflow server to try; else MLFLOW_TRACKING_URI.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
+) -> None:
+    """Versions, devices, Slurm, disk and tracker of this machine: a block to paste into a report."""
+    import millrace_doctor
+
+    millrace_doctor.run(as_json, tracker)
+
+
 data_pipeline.commands.mount(app)
 pretrain.commands.mount(app)
 benchmarks.commands.mount(app)

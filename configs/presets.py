@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from configs.errors import Problem
+from configs.errors import Problem, UserError
 from configs.suggest import nearest
 
 ROOT = Path(__file__).resolve().parent
@@ -15,6 +15,19 @@ FOLDERS = ("train", "data", "model", "cluster")
 def names() -> list[str]:
     """Every preset as `folder/name`, in the order of lookup."""
     return [f"{folder}/{path.stem}" for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.yaml"))]
+
+
+def preset(name: str) -> Path:
+    """The file of a preset, never of the user's own. UserError: there is none of this name."""
+    for known in names():
+        if name in (known, known.partition("/")[2]):
+            return ROOT / f"{known}.yaml"
+    raise UserError(Problem(f"there is no preset {name!r}", "", _offer(name)))
+
+
+def first_line(name: str) -> str:
+    """What a preset says of itself in the first line of its comment."""
+    return (ROOT / f"{name}.yaml").read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
 
 
 def find(name_or_path: str, relative_to: Path | None = None, where: str = "") -> Path | Problem:

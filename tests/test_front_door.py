@@ -39,7 +39,7 @@ def test_check_does_not_import_torch(tmp_path: Path) -> None:
 def test_help_names_every_command(run_cli: Cli) -> None:
     done = run_cli("--help")
     assert done.returncode == 0
-    for command in ("demo", "data", "train", "generate", "bench", "check", "config"):
+    for command in ("demo", "data", "train", "generate", "trace", "bench", "check", "doctor", "recipe", "config"):
         assert f"\n  {command} " in done.stdout
 
 
