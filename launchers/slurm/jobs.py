@@ -1,4 +1,4 @@
-"""What became of the jobs: the queue for those alive, accounting for the others, logs for why one failed.
+"""What became of the jobs: the queue for those alive or ended lately, accounting for the others, logs for why one failed.
 
 Neither alone tells it all: accounting lags behind the queue, calls a preempted job ended that waits to start again, and
 may be absent; the queue forgets a job minutes after its end.
@@ -49,57 +49,76 @@ def states(jobs: Sequence[Submitted]) -> dict[str, State]:
     """By id. A job that neither queue nor accounting knows is UNKNOWN."""
     if not jobs:
         return {}
-    ids = {job.id for job in jobs}
+    ids, arrays = {job.id for job in jobs}, {job.id for job in jobs if job.parts}
     rows: dict[str, dict[str, State]] = {id: {} for id in ids}
     for part, state in [*_accounted(ids), *_queued()]:  # the queue knows better
-        id = re.split(r"[_+]", part)[0]
-        if id not in rows:
-            continue
-        if "[" in part:  # the parts of an array that still wait, in one row
-            rows[id][part] = state
-            continue
-        before = rows[id].get(part)
-        if before is not None:
-            state.restarts = max(state.restarts, before.restarts)
-        rows[id][part] = state
+        id, parts = _parts(part)
+        if id in rows:
+            # Accounting first knows the last part of an array by the array's own number, as if it were no part.
+            rows[id] |= {place: state for place in parts if place or id not in arrays}
     return {id: _together(list(parts.values())) for id, parts in rows.items()}
+
+
+def _parts(part: str) -> tuple[str, list[str]]:
+    """`12` -> 12 and [""]; `12_3` -> 12 and ["3"]; `12_[0-1,3%2]` -> 12 and ["0", "1", "3"]."""
+    id, _, places = part.partition("_")
+    found = []
+    for piece in places.strip("[]").partition("%")[0].split(","):
+        first, _, last = piece.partition("-")
+        found += [str(n) for n in range(int(first), int(last) + 1)] if last else [first]
+    return id, found
 
 
 def _accounted(ids: set[str]) -> list[tuple[str, State]]:
     """Rows of sacct, the newest life of each job last; none where there is no accounting."""
-    fields = "JobID,State,ExitCode,NodeList,Elapsed,Reason"
+    fields = "JobID,State,ExitCode,NodeList,Elapsed"
     try:
         shown = call("sacct", "-X", "-D", "-n", "-P", "-j", ",".join(sorted(ids)), "-o", fields)
     except UserError:
         return []
     lives: dict[str, State] = {}
     for line in shown.splitlines():
-        part, state, status, nodes, elapsed, _ = line.split("|", 5)
-        if "[" in part and not state.startswith("CANCELLED"):
-            continue  # parts that wait: the queue has them
+        part, state, status, nodes, elapsed = line.split("|")
         word = state.split()[0].rstrip("+")
+        if word in ALIVE:
+            continue  # the queue has it, or it is a life that was lost with its node
+        code, _, number = status.partition(":")
         restarts = lives[part].restarts + 1 if part in lives else 0
-        lives[part] = State(word, restarts, _none(nodes), elapsed, _ended(word, status))
+        lives[part] = State(word, restarts, _none(nodes), elapsed, _ended(word, int(code or 0), int(number or 0)))
     return list(lives.items())
 
 
+_COLUMNS = {
+    "JobArrayID": 80,
+    "State": 20,
+    "exit_code": 12,
+    "RestartCnt": 12,
+    "TimeUsed": 20,
+    "Reason": 60,
+    "NodeList": 400,
+}
+
+
 def _queued() -> list[tuple[str, State]]:
-    """Rows of the queue that belong to this user."""
+    """Rows of the queue that belong to this user, with the jobs that ended lately."""
     found = []
-    for line in call("squeue", "--me", "-h", "-o", "%i|%T|%N|%M|%r").splitlines():
-        part, word, nodes, elapsed, reason = line.split("|", 4)
-        if word in ALIVE:
-            found.append((part, State(word, 0, _none(nodes), elapsed, "" if reason == "None" else reason)))
+    wanted = ",".join(f"{name}:{width}" for name, width in _COLUMNS.items())
+    for line in call("squeue", "--me", "-h", "--states=all", "-O", wanted).splitlines():
+        cells, start = [], 0
+        for width in _COLUMNS.values():
+            cells.append(line[start : start + width].strip())
+            start += width
+        part, word, status, restarts, elapsed, reason, nodes = cells
+        waits = "" if word == "RUNNING" or reason == "None" else reason
+        ended = _ended(word, int(status) >> 8, int(status) & 0x7F)  # as wait(2) gives it
+        found.append((part, State(word, int(restarts), _none(nodes), elapsed, waits if word in ALIVE else ended)))
     return found
 
 
-def _ended(word: str, status: str) -> str:
+def _ended(word: str, code: int, number: int) -> str:
     if word in {"COMPLETED", *ALIVE}:
         return ""
-    code, _, number = status.partition(":")
-    if number not in ("", "0"):
-        return f"signal {number}"
-    return f"exit status {code}" if code not in ("", "0") else ""
+    return f"signal {number}" if number else f"exit status {code}" if code else ""
 
 
 def _none(nodes: str) -> str:
@@ -150,7 +169,8 @@ def why(job: Submitted) -> str:
         return told[0] if told else last_words(batch)
     node, task, how = first.groups()
     # Tasks are numbered through all nodes, so only one log has lines of this one.
-    words = last_words("".join(of_task(text, task) for text in texts.values()))
+    said = "".join(of_task(text, task) for text in texts.values())
+    words = last_words(re.sub(r"\Anode \S+: \d+ ranks\n", "", said))
     return f"task {task} on {node}: {how[0].lower()}{how[1:]}\n{words}".rstrip()
 
 

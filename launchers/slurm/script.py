@@ -126,7 +126,7 @@ def _command(job: Job, cluster: Cluster) -> str:
     if not job.ranks:
         return command
     srun = [
-        "srun", "--export=ALL", f"--cpus-per-task={cluster.cpus_per_task}", "--kill-on-bad-exit=1", "--unbuffered",
+        "srun", "--export=ALL", f"--cpus-per-task={cluster.cpus_per_task}", "--kill-on-bad-exit=1",
         "--label", "--open-mode=append", f"--output={job.folder / 'job-%j-node-%n.log'}",
     ]  # fmt: skip
     task = [*cluster.container, *python(cluster), "-m", "launchers.slurm.task"]

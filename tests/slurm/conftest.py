@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Cli, absent
-from tests.pretrain.test_train import config, corpus  # noqa: F401 - fixtures
+from tests.pretrain.conftest import config, corpus  # noqa: F401 - fixtures
 from tests.slurm.rig import PROGRAMS
 
 DAEMONS = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
@@ -59,19 +59,38 @@ class Slurm:
             found[fields.get("ArrayTaskId", "")] = fields["JobState"]
         return found
 
-    def wait(self, job: str, *states: str, seconds: float = 120) -> str:
+    def wait(self, job: str, *states: str, seconds: float = 240) -> str:
         """Waits until all parts of the job share one of the states; returns it."""
         return until(lambda: (lambda s: s.pop() if len(s) == 1 and s <= set(states) else "")(set(self.states(job).values())),
                      f"job {job} to be {' or '.join(states)}", lambda: str(self.states(job)), seconds)  # fmt: skip
 
 
-def until(found: Callable[[], str], what: str, instead: Callable[[], str], seconds: float = 60) -> str:
+def until(found: Callable[[], str], what: str, instead: Callable[[], str], seconds: float = 120) -> str:
     """The first value of `found` that is not empty."""
     deadline = time.monotonic() + seconds
     while not (value := found()):
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}; found {instead()}"
         time.sleep(0.1)
     return value
+
+
+CLUSTER = """
+cluster:
+  partition: main
+  nodes: 2
+  tasks_per_node: 2
+  cpus_per_task: 1
+  memory: 2GiB
+  time: 00:20:00
+"""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Path:
+    """A cluster file for two nodes of two processes."""
+    path = tmp_path / "rig.yaml"
+    path.write_text(CLUSTER)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -65,6 +65,7 @@ MpiDefault=none
 SwitchType=switch/none
 JobAcctGatherType=jobacct_gather/none
 ReturnToService=2
+EnforcePartLimits=ALL
 SlurmdTimeout=10
 TCPTimeout=2
 MessageTimeout=15
