@@ -19,6 +19,7 @@ from typing import TypeVar
 from configs.errors import MachineError, Problem, UserError
 from configs.loader import Loaded
 from data_pipeline import shards_stage, splits
+from data_pipeline.dedup.decisions import decisions_path
 from data_pipeline.progress import Progress
 from data_pipeline.run import Road, corpus_of
 from data_pipeline.tokenize.codec import Codec
@@ -42,17 +43,19 @@ def run_phase(loaded: Loaded, phase: str, part: str, progress: Progress) -> None
         elif phase == "decide":
             road.prepare(listing)
         elif phase == "shards":
-            codec = Codec.load(out / TOKENIZER_PATH)
-            lots = [splits.finished(job) for job in road.jobs(listing.units)]
+            jobs = [job for job in road.jobs(listing.units) if decisions_path(out, job.unit).exists()]
+            lots = [splits.finished(job) for job in jobs]
             known = [found for found in lots if found is not None]
-            if len(known) < len(lots):
+            if len(known) < len(listing.units) or not (out / TOKENIZER_PATH).is_file():
+                missing = len(listing.units) - len(known)
                 raise MachineError(
-                    f"{len(lots) - len(known)} of {len(lots)} units have no lots yet",
+                    f"{missing} of {len(listing.units)} units have no lots" if missing else "there is no tokenizer",
                     where=str(out),
                     go_on="`millrace data run CONFIG --phase decide` comes before this one",
                 )
-            jobs = shards_stage.plan_shards(loaded.config, out, listing.units, known, codec)
-            road.write(share(jobs, lambda job: job.text_bytes, index, parts))
+            codec = Codec.load(out / TOKENIZER_PATH)
+            shards = shards_stage.plan_shards(loaded.config, out, listing.units, known, codec)
+            road.write(share(shards, lambda job: job.text_bytes, index, parts))
 
 
 def share(items: Sequence[T], size: Callable[[T], int], index: int, parts: int) -> list[T]:

@@ -183,7 +183,7 @@ class Road:
 
     def walk(self) -> Summary:
         """All phases."""
-        listing = self.list()
+        listing = self.inventory()
         ready = self.prepare(listing)
         written = self.write(ready.shards)
         pairs = zip(listing.units, ready.documents, ready.decided, strict=True)
@@ -196,7 +196,7 @@ class Road:
         manifest = self._manifest(ready.codec, listing.units, ready.documents, stages, ready.shards, written)
         return self._finish(manifest, listing, ready.documents, ready.trained, ready.shards)
 
-    def list(self) -> Listing:
+    def inventory(self) -> Listing:
         """The units, hashed."""
         with self._timed("list") as timing:
             listing = list_inputs(self.config, self.out / "work" / "hashes.json")

@@ -79,6 +79,8 @@ def partitions() -> list[str]:
 
 
 def private_directory(path: Path) -> Path:
-    """`path` as a directory for its owner alone, made if need be."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """`path` as a directory for its owner alone, made if need be with what is missing above it."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    for folder in reversed(missing):  # mkdir's own `parents` are open to all
+        folder.mkdir(mode=0o700, exist_ok=True)
     return path
