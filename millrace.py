@@ -20,7 +20,7 @@ import data_pipeline.commands
 import launchers.slurm.commands
 import pretrain.commands
 from configs.commands import ConfigName, Overrides
-from configs.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_USER, MachineError, Problem, UserError
+from configs.errors import EXIT_INTERNAL, EXIT_INTERRUPTED, EXIT_USER, MachineError, UserError
 
 # Typer carries its own copy of click since 0.2x: the base of its exceptions is reached through one that it exports.
 _ClickException: type[Exception] = typer.BadParameter.__mro__[2]
@@ -68,34 +68,12 @@ def check(
     config: ConfigName,
     overrides: Overrides = None,
     procs: Annotated[int, typer.Option(min=0, help="Processes meant to train; 0: layout.tp x layout.pp.")] = 0,
+    cluster: Annotated[str, typer.Option(metavar="C", help="Where it is meant to run: its queue is asked too.")] = "",
 ) -> None:
-    """Every problem of a configuration at once; nothing is started."""
-    from configs.loader import ConfigError, load
-    from data_pipeline import check as data_check
-    from pretrain import check as pretrain_check
+    """Every problem of a configuration at once: values, data, layout, disk, queue. Nothing is started."""
+    import millrace_check
 
-    found: list[Problem] = []
-    try:
-        loaded, sound = load(config, overrides or []), lambda names: True
-    except ConfigError as error:
-        loaded, sound = error.partial, error.sections_sound
-        found += error.problems
-    tree = loaded.config
-    # A half of the road is checked when no mistake can lie in its own sections; its findings would be wrong otherwise.
-    data = {"sources", "extract", "clean", "dedup", "tokenizer", "split", "shards", "data"}
-    training = set(type(tree).model_fields) - (data - {"tokenizer", "data"})
-    if tree.sources and sound(data):
-        found += data_check.problems(loaded)
-    if tree.model is not None and sound(training):
-        made_first = bool(tree.sources) and not (Path(tree.data.dir) / "manifest.json").exists()
-        world_size = procs or tree.layout.tp * tree.layout.pp
-        found += pretrain_check.problems(loaded, world_size, corpus=not made_first)
-    if not found and not tree.sources and tree.model is None:
-        raise UserError(f"{config} has neither `sources` to make a corpus from nor a `model` to train")
-    if found:
-        raise UserError(*found)
-    halves = [name for name, there in (("data", tree.sources), ("training", tree.model)) if there]
-    typer.echo(f"{config}: no problem found ({' and '.join(halves)})")
+    millrace_check.run(config, overrides or [], procs, cluster)
 
 
 @app.command()

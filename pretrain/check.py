@@ -9,7 +9,7 @@ from pathlib import Path
 from configs.errors import Problem, UserError
 from configs.loader import Loaded
 from configs.schema.tree import Config
-from pretrain import resume
+from pretrain import resume, room
 from pretrain.parallel import layout
 
 
@@ -42,3 +42,40 @@ def problems(loaded: Loaded, world_size: int, allow: Sequence[str] = (), corpus:
                   for p in _corpus(loaded.config)]  # fmt: skip
     found += resume.problems(Path(loaded.config.run.dir), loaded.to_dict(), allow)
     return found
+
+
+def disk_problems(loaded: Loaded, corpus: bool = True, whole_run: bool = True) -> list[Problem]:
+    """What only the disks tell, asked once by whoever starts a run and not by every rank: shards that are not as the
+    manifest says, a run directory that cannot be written, no room for checkpoints.
+
+    whole_run: room for all checkpoints still to come; otherwise for the next.
+    """
+    return (_shards(loaded) if corpus else []) + room.problems(loaded, whole_run)
+
+
+def _shards(loaded: Loaded) -> list[Problem]:
+    """Their number and sizes; what is in them is `data verify`'s work."""
+    from data_pipeline.shards import load_manifest
+
+    directory = Path(loaded.config.data.dir)
+    try:
+        manifest = load_manifest(directory)
+    except UserError:
+        return []  # told by `problems`
+    entries = [entry for shards in manifest.splits.values() for entry in shards]
+    sizes = {entry.path: _size(directory / entry.path) for entry in entries}
+    wrong = [entry for entry in entries if sizes[entry.path] != entry.bytes]
+    if not wrong:
+        return []
+    first = wrong[0]
+    found = "missing" if sizes[first.path] is None else f"of {sizes[first.path]:,} bytes instead of {first.bytes:,}"
+    what = f"{len(wrong)} of {len(entries)} shards are not as the manifest says, the first: {first.path} is {found}"
+    return [Problem(what, loaded.where("data.dir"), f"see all: millrace data verify {directory}; "
+                    "make them again: millrace data run")]  # fmt: skip
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None

@@ -27,7 +27,8 @@ def train(
 
     loaded = load(config, overrides or [])
     world_size = procs or loaded.config.layout.tp * loaded.config.layout.pp
-    if found := check.problems(loaded, world_size, allow or []):
+    found = check.problems(loaded, world_size, allow or []) + check.disk_problems(loaded, whole_run=False)
+    if found:
         raise UserError(*found)
     train_here(loaded, world_size, allow or [], dry_run)
 
