@@ -20,4 +20,5 @@ def restore(engine: Engine, reader: CheckpointReader) -> None:
             for piece, at in cut(fragment.segments, fragment.start, values.numel()):
                 found = torch.from_numpy(np.ascontiguousarray(reader.read(piece, state)))
                 values[at : at + found.numel()].copy_(found)
+                del found  # or two would be in memory while the next is read
     settle(engine, reader.step)
