@@ -161,7 +161,7 @@ def _override(key: str, path: Path) -> str:
 
 def _heading(text: str, *command: str) -> None:
     """What comes next, and the command that does the same by itself."""
-    typer.echo(f"\n== {text} ==" + (f"\n$ {shlex.join(['millrace', *command])}" if command else ""))
+    typer.echo(f"\n== {text} ==" + (f"\ncommand: {shlex.join(['millrace', *command])}" if command else ""))
 
 
 def _minutes(seconds: float) -> str:

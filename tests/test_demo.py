@@ -88,7 +88,7 @@ def test_the_demo_needs_no_network_and_ends_with_its_figures(tmp_path: Path) -> 
         tokens = sum(shard["tokens"] for shard in manifest["splits"][split])
         assert f"{split} {tokens:,}" in shown(out, "tokens")
     assert "measured" in shown(out, "MFU"), "the peak of a CPU is named for what it is"
-    assert re.search(r"\n\$ millrace generate .*\nThis function returns", out), "a sample of its text"
+    assert re.search(r"\ncommand: millrace generate .*\nThis function returns", out), "a sample of its text"
     assert (tmp_path / "here/corpus/report.html").is_file()
     assert "mlflow ui --backend-store-uri sqlite:///" in out
     experiment, run = re.findall(r"/#/experiments/(\w+)/runs/(\w+)/model-metrics", out)[0]
