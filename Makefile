@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo test test-slow lint clean
+.PHONY: help setup setup-test slurm-packages demo test test-slow lint clean
 
 # Which Python makes .venv; the first that fits when left empty.
 PYTHON ?=
@@ -16,14 +16,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_ROOT_USER_ACTION := ignore
 
 help: ## list the targets
-	grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 setup: .venv/.installed ## create .venv and install Millrace into it
 
 demo: setup ## installed documentation -> shards -> a small GPT -> a sample of its text, in ./demo
 	$(BIN)/millrace demo --out $(OUT) $(ARGS)
 
-test: setup-test ## lint, types, and every test but the long suites
+test: setup-test slurm-packages ## lint, types, and every test but the long suites
 	failed=0
 	echo "ruff: style and likely mistakes"
 	$(BIN)/ruff check . || failed=1
@@ -33,13 +33,16 @@ test: setup-test ## lint, types, and every test but the long suites
 	$(BIN)/pytest -m "not slow" || failed=1
 	exit $$failed
 
-test-slow: setup-test ## the long suites
+test-slow: setup-test slurm-packages ## the long suites
 	echo "pytest: the long suites"
 	$(BIN)/pytest -m slow
 
 lint: setup-test ## ruff and mypy alone
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+slurm-packages: ## install Debian's Slurm for its tests, where this user may
+	.ci/slurm-packages
 
 clean: ## remove .venv, caches and what the demo wrote
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo

@@ -26,6 +26,7 @@ from pathlib import Path
 
 PROGRAMS = (
     "munged",
+    "munge",
     "mariadbd",
     "mariadb",
     "mariadb-install-db",
@@ -186,6 +187,7 @@ class Rig:
         self._until("mariadbd", lambda: self._succeeds(*query, "create database if not exists accounting"))
 
     def _accounting(self) -> None:
+        self._until("munged", lambda: self._succeeds("munge", "-n", "-S", str(self.directory / "munge.sock")))
         self._daemon("slurmdbd", "-D", SLURM_CONF=str(self.directory / "slurmdbd.conf"))
         self._until("slurmdbd", lambda: self._succeeds("sacctmgr", "-i", "add", "cluster", "rig"))
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import os
+import pwd
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -50,6 +53,34 @@ def test_it_listens_on_loopback_only(slurm: Slurm) -> None:
     mine = {(address, port) for address, port in listening() if port in ours}
     assert {port for _, port in mine} == ours
     assert {address for address, _ in mine} == {"0100007F"}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="all tests here run without root already")
+def test_it_needs_no_root(slurm_programs: None) -> None:
+    python = shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin")
+    if python is None:
+        pytest.skip("no python3 that another user may start")
+    nobody = pwd.getpwnam("nobody")
+    home = Path(tempfile.mkdtemp(prefix="mr-", dir="/tmp"))
+    home.rmdir()
+    as_nobody = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": [], "text": True, "cwd": "/"}
+    program = Path(__file__).with_name("rig.py").read_text()
+    rig = subprocess.Popen(
+        [python, "-I", "-c", program, str(home)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, **as_nobody
+    )  # type: ignore[call-overload]
+    assert rig.stdout is not None and rig.stdin is not None
+    try:
+        assert "seconds" in rig.stdout.readline()
+        ran = subprocess.run(
+            ["srun", "-N2", "sh", "-c", "id -un; sleep 1"],
+            env={**os.environ, "SLURM_CONF": str(home / "slurm.conf")}, capture_output=True, timeout=60, **as_nobody,
+        )  # type: ignore[call-overload]  # fmt: skip
+        assert ran.stdout == "nobody\nnobody\n", ran.stderr
+    finally:
+        rig.stdin.close()
+        rig.wait(60)
+        rig.stdout.close()
+    assert not home.exists()
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
