@@ -65,7 +65,7 @@ def test_no_rank_holds_more_than_its_share(zygote: Zygote, tmp_path: Path) -> No
     assert sum(share["copied"] for share in shares) == alone["copied"] > 20_000_000
     for share in shares:
         assert share["copied"] < 0.27 * alone["copied"]
-        assert share["peak"] < 1_000_000  # beside the copy: names, JSON
+        assert share["peak"] < share["copied"] + 1_000_000  # beside the copy: names, JSON
     # From one process, whose pieces are whole tensors, and from four; a mask of a quarter of the slice, blocks and JSON.
     for source in ("one", "four"):
         for layout in ({"tp": 2, "zero": 1}, {"tp": 2, "zero": 3}):

@@ -82,7 +82,8 @@ def main(run_dir: Path, count: int, seed: int) -> dict[str, int]:
         os.close(send)
         time.sleep(rng.uniform(0, longest))
         os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        _, status = os.waitpid(pid, 0)
+        assert os.WIFSIGNALED(status), "the saver ended by itself"
         with os.fdopen(receive, "rb") as pipe:
             telling = pipe.read()
         told = int.from_bytes(telling[-4:], "little") if telling else newest_step
