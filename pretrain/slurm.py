@@ -9,7 +9,7 @@ from pathlib import Path
 from configs.errors import Problem, UserError
 from configs.loader import Loaded
 from launchers.slurm.script import Job, python
-from pretrain import check
+from pretrain import check, resume
 from pretrain.parallel import layout
 
 _SHOWN = 4
@@ -20,9 +20,13 @@ def training_job(loaded: Loaded, allow: Sequence[str] = (), corpus: bool = True)
 
     UserError: all that keeps the config from training on the cluster section's nodes, with what would fit.
     """
-    if found := problems(loaded, allow, corpus):
+    if found := problems(loaded, allow, corpus) + check.disk_problems(loaded, corpus, whole_run=False):
         raise UserError(*found)
     run_dir = Path(loaded.config.run.dir).absolute()
+    start, last = resume.find_start(run_dir), loaded.config.train.stop_after or loaded.config.train.steps
+    if start.step >= last:
+        what = f"nothing to do: the run in {run_dir} is at step {start.step} already"
+        raise UserError(Problem(what, hint="raise train.stop_after or train.steps, or choose another run.dir"))
     command = [*python(loaded.config.cluster), "-m", "pretrain.rank", str(run_dir)]
     for key in allow:
         command += ["--allow", key]

@@ -29,7 +29,7 @@ def jobs(
     from dataclasses import asdict
 
     from launchers.slurm.client import require
-    from launchers.slurm.jobs import states, why
+    from launchers.slurm.jobs import headline, states, why
     from launchers.slurm.records import records
 
     require()
@@ -49,8 +49,7 @@ def jobs(
         table: list[tuple[str, ...]] = [("JOB", "NAME", "STATE", "RESTARTS", "NODES", "TIME", "REASON")]
         for record in wanted:
             state = known[record.id]
-            said = reasons[record.id].strip().split("\n")[-1]
-            reason = ": ".join(part for part in (state.reason, said) if part)
+            reason = ": ".join(part for part in (state.reason, headline(reasons[record.id])) if part)
             row = (record.id, record.name, state.state, str(state.restarts), state.nodes, state.elapsed, reason)
             table.append(row)
         _table(table if not job else [row[:6] for row in table])
@@ -94,7 +93,7 @@ def logs(
         typer.echo(line)
         printed = True
     if not printed:
-        typer.echo(f"job {job} has printed nothing; `millrace jobs {job}` tells its state", err=True)
+        typer.echo(f"job {job} has printed nothing so far; `millrace jobs {job}` tells its state", err=True)
 
 
 def cancel(job: JobId) -> None:

@@ -174,6 +174,12 @@ def why(job: Submitted) -> str:
     return f"task {task} on {node}: {how[0].lower()}{how[1:]}\n{words}".rstrip()
 
 
+def headline(why: str) -> str:
+    """The one line of it that says most: the message of an error, else the last line, an exception's."""
+    lines = why.strip().split("\n")
+    return next((line for line in lines if line.startswith(("error: ", "fault: "))), lines[-1])
+
+
 def of_task(text: str, task: str) -> str:
     """The lines of one task, without srun's label and torch's own."""
     label = re.compile(rf"^ *{task}: ?(?:\[rank\d+\]: ?)?")
