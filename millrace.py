@@ -139,7 +139,10 @@ def _usage(error: Exception) -> int:
         _print(message)
     else:
         command = context.command_path if context is not None else "millrace"
-        _print(f"error: {message.rstrip('.')}\n  hint: `{command} --help` tells what it takes")
+        hint = f"`{command} --help` tells what it takes"
+        if "." in (option := getattr(error, "option_name", "") or ""):
+            hint = f"write {option.lstrip('-')}=VALUE: changes to a config have no dashes"
+        _print(f"error: {message.rstrip('.')}\n  hint: {hint}")
     return EXIT_USER
 
 

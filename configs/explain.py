@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container
 from typing import Any
 
@@ -11,7 +12,7 @@ from pydantic_core import ErrorDetails
 from configs.errors import Problem
 from configs.schema.tree import Config
 from configs.source import KeyPath, dotted
-from configs.suggest import hint_for_key, nearest
+from configs.suggest import hint_for_key, meant_value
 
 _EXPECTED = {
     "int_type": "a whole number",
@@ -34,6 +35,10 @@ _BOUNDS = {
     "less_than": ("less than", "lt"),
     "less_than_equal": ("at most", "le"),
 }
+
+
+_SHORT = re.compile(r"([0-9]+(?:\.[0-9]+)?)([kKmMbB])")
+_THOUSANDS = {"k": 10**3, "m": 10**6, "b": 10**9}
 
 
 def explain(
@@ -62,16 +67,19 @@ def _say(detail: ErrorDetails, path: KeyPath, secret: bool) -> tuple[str, str]:
         return f"{key} must be {_EXPECTED[kind]}, found {found}", _hint_for_type(kind, detail["input"], path)
     if kind in _BOUNDS:
         words, name = _BOUNDS[kind]
-        return f"{key} must be {words} {context[name]}, found {found}", _description(path)
+        bound, meaning = f"{context[name]:g}" if isinstance(context[name], float) else context[name], _description(path)
+        use = f"use {words} {bound}" if name in ("ge", "le") else ""
+        return f"{key} must be {words} {bound}, found {found}", "; ".join(text for text in (use, meaning) if text)
     if kind == "literal_error":
         expected = str(context["expected"])
         choices = [choice.strip("'") for choice in expected.replace(" or ", ", ").split(", ")]
-        near = nearest(str(detail["input"]), choices, cutoff=0.5)
-        return f"{key} must be {expected}, found {found}", f"did you mean {near[0]}?" if near else ""
+        meant = meant_value(dotted(path), detail["input"], choices)
+        hint = f"did you mean {meant}?" if meant else _description(path)
+        return f"{key} must be {expected}, found {found}", hint
     if kind == "string_pattern_mismatch":
         return f"{key} must match {context['pattern']}, found {found}", _description(path)
     if kind == "value_error":
-        return f"{key}: {context['error']}", ""
+        return f"{key}: {context['error']}", _hint_for_error(str(context["error"]), detail["input"])
     return f"{key}: {detail['msg']}, found {found}", _description(path)
 
 
@@ -98,6 +106,10 @@ def _hint_for_type(kind: str, value: Any, path: KeyPath) -> str:
         return f"write {int(value)}"
     if kind == "list_type" and isinstance(value, str | int | float):
         return f"write [{value}]"
+    if kind.startswith("model_"):
+        return _hint_for_section(value, path)
+    if kind in ("int_type", "float_type") and isinstance(value, str) and (match := _SHORT.fullmatch(value)):
+        return f"write {float(match[1]) * _THOUSANDS[match[2].lower()]:.0f}"
     if isinstance(value, str) and kind in ("int_type", "float_type", "bool_type"):
         try:
             float(value)
@@ -107,6 +119,29 @@ def _hint_for_type(kind: str, value: Any, path: KeyPath) -> str:
         else:
             return f"write {value} without quotes"
     return _description(path)
+
+
+def _hint_for_section(value: Any, path: KeyPath) -> str:
+    """A single value where a section belongs: the space after a colon forgotten, or the key inside left out."""
+    model: Any = Config
+    for step in path:
+        model = model if isinstance(step, int) else _section_of(model.model_fields[step].annotation)
+    fields = model.model_fields if model is not None else {}
+    if isinstance(value, str):
+        key, colon, rest = value.partition(":")
+        if colon and key in fields:
+            return f"write `{key}: {rest.strip()}`, with a space after the colon"
+        for name, field in fields.items():
+            if value in getattr(field.annotation, "__args__", ()):
+                return f"did you mean `{dotted((*path, name))}`?"
+    return f"keys here: {', '.join(fields)}"
+
+
+def _hint_for_error(error: str, value: Any) -> str:
+    """`2 gigs`, where bytes are asked for."""
+    if "is not a size" in error and (match := re.fullmatch(r"\s*([0-9.]+)\s*([kmgtKMGT])[A-Za-z]*\s*", value)):
+        return f"write {match[1]} {match[2].upper().replace('K', 'k')}B"
+    return ""
 
 
 def _description(path: KeyPath) -> str:

@@ -186,8 +186,15 @@ def _read(path: Path, tree: _Tree, problems: list[Problem], files: list[Path], c
         if isinstance(found, Problem):
             problems.append(found)
         elif found.resolve() in (path.resolve(), *chain):
-            problems.append(Problem(f"{name} includes itself", where, "a preset of the same name in another folder is "
-                                    f"written with its folder, as in model/{path.stem}" if found == path else ""))
+            problems.append(
+                Problem(
+                    f"{name} includes itself",
+                    where,
+                    f"a preset of the same name in another folder is written with its folder, as in model/{path.stem}"
+                    if found == path
+                    else "",
+                )
+            )
         else:
             _read(found, tree, problems, files, (*chain, path.resolve()))
     _merge(tree, (), value, {p: f"{shown}:{line}" for p, line in parsed.lines.items()})
@@ -227,10 +234,11 @@ def _sections() -> str:
 
 
 def _override_syntax(overrides: Sequence[str]) -> list[Problem]:
+    wrong = [o for o in overrides if not re.match(r"[^=\s]+=", o)]
+    spelled = [re.fullmatch(r"([\w.]+)\s*[:=]\s*(.+)", o) for o in wrong]
+    hints = [f"write {m[1]}={m[2]}" if m else "write key=value, as in train.steps=100" for m in spelled]
     return [
-        Problem(f"{o!r} is not an override", f"command line: {o}", "write key=value, as in train.steps=100")
-        for o in overrides
-        if not re.match(r"[^=\s]+=", o)
+        Problem(f"{o!r} is not an override", f"command line: {o}", hint) for o, hint in zip(wrong, hints, strict=True)
     ]
 
 
@@ -284,7 +292,8 @@ def _interpolate(tree: _Tree, problems: list[Problem]) -> None:
         for match in _REFERENCE.finditer(raw):
             name = _ENV.fullmatch(match[1])
             if name is None:
-                hint = "write ${env:NAME} for a variable of the environment"
+                meant = match[1] if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", match[1]) else "NAME"
+                hint = f"write ${{env:{meant}}} for a variable of the environment"
                 problems.append(Problem(f"`{match[0]}` means nothing here", where, hint))
                 tree.unsound.add(str(path[0]))
             elif name[1] not in os.environ:

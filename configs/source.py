@@ -74,7 +74,8 @@ class Parsed:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             what = ", ".join(part for part in (error.context, error.problem) if part)
-            self._problem(f"this is not YAML: {what}", mark.line + 1 if mark else 1, "")
+            hint = "indent with spaces: YAML takes no tabs" if "'\\t'" in what else ""
+            self._problem(f"this is not YAML: {what}", mark.line + 1 if mark else 1, "", hint)
         except (yaml.YAMLError, ValueError) as error:
             self._problem(f"this is not YAML: {error}", 1, "")
 
@@ -105,8 +106,12 @@ class Parsed:
         for key_node, _ in node.value:
             line = key_node.start_mark.line + 1
             if (key := str(key_node.value)) in seen and key != "<<":
-                self._problem(f"key `{dotted((*path, key))}` is given twice", line, dotted((*path, key)),
-                              f"the first is on line {seen[key]}; keep one")
+                self._problem(
+                    f"key `{dotted((*path, key))}` is given twice",
+                    line,
+                    dotted((*path, key)),
+                    f"the first is on line {seen[key]}; keep one",
+                )
             seen.setdefault(key, line)
         self._loader.flatten_mapping(node)
         mapping: dict[str, Any] = {}
@@ -144,7 +149,9 @@ def dump_line(key: str, value: Any) -> str:
     """`key: value` on one line of YAML, collections in brackets."""
     flow = isinstance(value, list | dict)
     text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1 << 30, default_flow_style=flow)
-    return f"{key}: {text.removesuffix(chr(10)).removesuffix('...').rstrip()}"
+    # Only what YAML calls a blank: a text may end in another kind of space.
+    text = text.removesuffix("\n").removesuffix("...").rstrip(" \n")
+    return f"{key}: {text}"
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel
 
@@ -123,6 +124,47 @@ ALIASES = {
     "tracking_uri": "tracking.uri",
 }
 
+# The same, where the word alone says too little.
+_IN_SECTION = {
+    "checkpoint.interval": "checkpoint.every",
+    "checkpoint.dir": "run.dir",
+    "checkpoint.path": "run.dir",
+    "eval.interval": "eval.every",
+    "eval.iters": "eval.samples",
+    "eval.batches": "eval.samples",
+    "tracking.interval": "tracking.every",
+    "tracking.url": "tracking.uri",
+    "run.directory": "run.dir",
+    "run.path": "run.dir",
+    "data.directory": "data.dir",
+    "data.path": "data.dir",
+    "data.paths": "data.dir",
+    "data.train": "data.dir",
+    "data.weights": "data.blend",
+    "data.mixture": "data.blend",
+    "tokenizer.path": "tokenizer.model",
+    "tokenizer.type": "tokenizer.model_type",
+    "cluster.gpus": "cluster.gpus_per_node",
+    "cluster.cpus": "cluster.cpus_per_task",
+    "cluster.queue": "cluster.partition",
+}
+
+# What the field calls a value -> what it is called here.
+_VALUES = {
+    "train.precision": {
+        "float32": "fp32", "single": "fp32", "32": "fp32", "tf32": "fp32", "16": "bf16",
+        "fp16": "bf16", "float16": "bf16", "half": "bf16", "bfloat16": "bf16", "mixed": "bf16",
+    },
+    "train.recompute": {"true": "full", "false": "none", "block": "full", "attention": "selective"},
+    "model.activation": {"silu": "swiglu", "swish": "swiglu", "relu": "gelu", "geglu": "swiglu"},
+    "model.norm": {"rms": "rmsnorm", "layer": "layernorm"},
+    "model.position": {"rotary": "rope", "absolute": "learned", "embedding": "learned", "alibi": "rope"},
+    "schedule.name": {"none": "constant", "linear": "cosine", "wsd": "cosine"},
+    "optimizer.name": {"adam": "adamw"},
+    "sources.*.type": {"json": "jsonl", "cc": "warc", "commoncrawl": "warc", "docs": "installed-docs"},
+    "tokenizer.model_type": {"sentencepiece": "unigram"},
+}  # fmt: skip
+
 # Wishes that no single key answers.
 _NOTES = {
     "dp": "data parallelism is what remains: processes / (layout.tp x layout.pp); set `--procs`",
@@ -146,6 +188,15 @@ def nearest(name: str, candidates: Iterable[str], count: int = 1, cutoff: float 
     for candidate in candidates:
         by_lower.setdefault(candidate.lower(), candidate)
     return [by_lower[c] for c in difflib.get_close_matches(name.lower(), list(by_lower), n=count, cutoff=cutoff)]
+
+
+def meant_value(key: str, value: object, choices: Sequence[str]) -> str:
+    """The choice that a wrong `value` of the dotted `key` most likely means, or ""."""
+    word = str(value).lower()
+    known = _VALUES.get(re.sub(r"\.\d+\.", ".*.", key), {}).get(word, "")
+    if known in choices:
+        return known
+    return next(iter(nearest(word, choices, cutoff=0.5)), "")
 
 
 def schema_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
@@ -184,6 +235,8 @@ def hint_for_key(path: tuple[str | int, ...], model: type[BaseModel]) -> str:
         return _did_you_mean([siblings[name] for name in equal], indices)
     if plain in NOTES:
         return NOTES[plain]
+    if (meant := _IN_SECTION.get(f"{section}.{plain}")) is not None:
+        return _did_you_mean([meant], indices)
     if plain in ALIASES:
         return _did_you_mean([ALIASES[plain]], indices)
     if same := [k for k in keys if k.rsplit(".", 1)[-1] == plain]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from configs.errors import Problem, UserError
 from configs.loader import Loaded
 from configs.schema.tree import Config
+from configs.suggest import hint_for_key, schema_keys
 from pretrain import resume, room
 from pretrain.parallel import layout
 
@@ -40,13 +41,25 @@ def problems(loaded: Loaded, world_size: int, allow: Sequence[str] = (), corpus:
     if corpus:
         found += [replace(p, where=loaded.where(p.where)) if p.where.startswith("model.") else p
                   for p in _corpus(loaded.config)]  # fmt: skip
+    found += _allowed(allow)
+    if wrong := room.directory_problems(loaded):
+        return found + wrong
     found += resume.problems(Path(loaded.config.run.dir), loaded.to_dict(), allow)
     return found
 
 
+def _allowed(allow: Sequence[str]) -> list[Problem]:
+    known = schema_keys(Config)
+    return [
+        Problem(f"--allow names no key: `{key}`", "", hint_for_key(tuple(key.split(".")), Config))
+        for key in allow
+        if key not in known
+    ]
+
+
 def disk_problems(loaded: Loaded, corpus: bool = True, whole_run: bool = True) -> list[Problem]:
     """What only the disks tell, asked once by whoever starts a run and not by every rank: shards that are not as the
-    manifest says, a run directory that cannot be written, no room for checkpoints.
+    manifest says, no room for checkpoints.
 
     whole_run: room for all checkpoints still to come; otherwise for the next.
     """

@@ -30,20 +30,23 @@ def saves_left(config: Config, step: int) -> int:
     return (last // every - step // every + (last % every > 0)) if every else 1
 
 
-def problems(loaded: Loaded, whole_run: bool = True) -> list[Problem]:
-    """What keeps run.dir from holding the checkpoints: no directory, no permission, no room.
-
-    whole_run: room for every checkpoint still to come; otherwise for the next one.
-    """
-    config, place = loaded.config, loaded.where("run.dir")
-    out = Path(config.run.dir).expanduser().absolute()
-    existing = next(path for path in (out, *out.parents) if path.exists())
+def directory_problems(loaded: Loaded) -> list[Problem]:
+    """What keeps run.dir from being made or written."""
+    place = loaded.where("run.dir")
+    existing = _existing(loaded)
     if not existing.is_dir():
         return [Problem(f"run.dir cannot be made: {existing} is a file", place, "choose another directory")]
     if not os.access(existing, os.W_OK | os.X_OK):
         return [Problem(f"run.dir cannot be written: no permission in {existing}", place, "choose another directory")]
-    if config.model is None:
+    return []
+
+
+def problems(loaded: Loaded, whole_run: bool = True) -> list[Problem]:
+    """Whether the checkpoints fit: all that are still to come, or the next one alone unless `whole_run`."""
+    config, place, existing = loaded.config, loaded.where("run.dir"), _existing(loaded)
+    if config.model is None or not existing.is_dir():
         return []
+    out = Path(config.run.dir).absolute()
     step = resume.find_start(out).step
     left = saves_left(config, step)
     count = left if whole_run else min(1, left)
@@ -59,6 +62,12 @@ def problems(loaded: Loaded, whole_run: bool = True) -> list[Problem]:
         hint = f"with checkpoint.every={-(-steps // fitting)} they fit; or {hint}"
         place = f"{loaded.where('checkpoint.every')} and {place}"
     return [Problem(what.replace("1 checkpoints", "1 checkpoint") if count == 1 else what, place, hint)]
+
+
+def _existing(loaded: Loaded) -> Path:
+    """run.dir, or the nearest directory (or file) above it that is there."""
+    out = Path(loaded.config.run.dir).absolute()
+    return next(path for path in (out, *out.parents) if os.path.lexists(path))
 
 
 def _vocab_size(config: Config) -> int:

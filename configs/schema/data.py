@@ -73,7 +73,7 @@ class Tokenizer(Section):
     model_type: Literal["unigram", "bpe"] = "unigram"
     vocab_size: int = Field(default=32_000, ge=300, le=1_000_000)
     train_bytes: Bytes = Field(default=200_000_000, gt=0, description="training text: smallest hash(seed, id) first")
-    character_coverage: float = Field(default=0.9995, gt=0.9, le=1)
+    character_coverage: float = Field(default=0.9995, ge=0.98, le=1, description="of the text; SentencePiece's bounds")
     byte_fallback: bool = Field(default=True, description="characters outside the vocabulary become bytes, never <unk>")
     num_threads: int = Field(default=2, ge=1, description="decides the result of unigram training, so fixed here")
 

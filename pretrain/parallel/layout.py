@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from math import gcd
 from typing import Any
 
 from configs.errors import Problem
@@ -125,6 +126,26 @@ def _indivisible(name: str, total_name: str, total: int, degree: int, keys: str)
     )
 
 
+def _tensor_parallel(config: Config, model: Model) -> list[Problem]:
+    """What layout.tp has to divide, in one problem: the values it may have must suit all of it."""
+    tp = config.layout.tp
+    totals = {"model.num_heads": model.num_heads, "model.ffn_hidden_size": model.ffn_size}
+    if model.num_kv_heads:
+        totals["model.num_kv_heads"] = model.num_kv_heads
+    if config.layout.sequence_parallel and tp > 1:
+        totals["train.seq_length"] = config.train.seq_length
+    wrong = {name: total for name, total in totals.items() if total % tp}
+    if not wrong:
+        return []
+    suits_all = f"layout.tp may be {_nearest(tp, _divisors(gcd(*totals.values())))}"
+    if len(wrong) == 1:
+        [(name, total)] = wrong.items()
+        near = _nearest(total, (k * tp for k in range(max(1, total // tp - 1), total // tp + 3)))
+        return [Problem(f"{name} {total} is not divisible by layout.tp {tp}", name, f"{suits_all}; or {name} {near}")]
+    *most, last = (f"{name} {total}" for name, total in wrong.items())
+    return [Problem(f"{', '.join(most)} and {last} are not divisible by layout.tp {tp}", "layout.tp", suits_all)]
+
+
 def problems(config: Config, world_size: int) -> list[Problem]:
     """Everything that keeps `config` from running on `world_size` processes. `where` holds the dotted keys concerned."""
     found: list[Problem] = []
@@ -150,8 +171,6 @@ def problems(config: Config, world_size: int) -> list[Problem]:
         found.append(Problem(
             f"train.global_batch {train.global_batch} is not divisible by dp x micro_batch = {dp} x {train.micro_batch}",
             "train.global_batch", f"train.global_batch may be {batches}{micro}"))  # fmt: skip
-    if layout.sequence_parallel and layout.tp > 1 and train.seq_length % layout.tp:
-        found.append(_indivisible("layout.tp", "train.seq_length", train.seq_length, layout.tp, "train.seq_length"))
     if train.stop_after > train.steps:
         found.append(Problem(f"train.stop_after {train.stop_after} lies beyond train.steps {train.steps}",
                              "train.stop_after", f"use at most {train.steps}, or 0 for no early stop"))  # fmt: skip
@@ -169,10 +188,7 @@ def problems(config: Config, world_size: int) -> list[Problem]:
     if model.position == "rope" and model.head_size % 2:
         found.append(Problem(f"rotary positions need an even head_dim, not {model.head_size}", "model.head_dim",
                              f"use {model.head_size + 1} or {max(2, model.head_size - 1)}"))  # fmt: skip
-    for name, total in (("model.num_heads", model.num_heads), ("model.num_kv_heads", model.kv_heads),
-                        ("model.ffn_hidden_size", model.ffn_size)):  # fmt: skip
-        if total % layout.tp and not (name == "model.num_kv_heads" and not model.num_kv_heads):
-            found.append(_indivisible("layout.tp", name, total, layout.tp, name))
+    found += _tensor_parallel(config, model)
     if model.position == "learned" and model.max_positions and model.max_positions < train.seq_length:
         found.append(Problem(f"train.seq_length {train.seq_length} is longer than model.max_positions {model.max_positions}",
                              "train.seq_length", f"use at most {model.max_positions}, or raise model.max_positions"))  # fmt: skip

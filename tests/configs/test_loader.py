@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from configs import presets
@@ -152,6 +152,7 @@ def test_the_resolved_tree_reads_back_as_the_same_configuration() -> None:
     assert again.to_yaml() == loaded.to_yaml()
 
 
+@example("\xa0", 1.0, [])
 @given(st.text(), st.floats(min_value=0, max_value=1e300, exclude_min=True), st.lists(st.text(), max_size=3))
 def test_any_text_and_number_survives_the_round_trip(text: str, number: float, words: list[str]) -> None:
     from configs.source import Parsed, dump, dump_line

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from configs import suggest
 from configs.schema.tree import Config
 from configs.suggest import ALIASES, NOTES, hint_for_key, nearest, schema_keys
 
@@ -16,6 +19,35 @@ def test_every_alias_leads_to_a_key_and_is_none_itself() -> None:
     assert set(ALIASES.values()) <= set(KEYS)
     assert not set(ALIASES) & set(KEYS)
     assert not set(NOTES) & (set(ALIASES) | set(KEYS))
+
+
+def test_every_word_for_a_value_leads_to_a_value_of_its_key() -> None:
+    for key, words in suggest._VALUES.items():
+        model: Any = Config
+        for step in key.split("."):
+            if step != "*":
+                model = model.model_fields[step].annotation
+                model = next((a for a in getattr(model, "__args__", ()) if hasattr(a, "model_fields")), model)
+        assert set(words.values()) <= set(model.__args__), key
+        assert not set(words) & set(model.__args__), key
+    assert set(suggest._IN_SECTION.values()) <= set(KEYS)
+    assert not set(suggest._IN_SECTION) & set(KEYS)
+
+
+@pytest.mark.parametrize(
+    ("key", "written", "meant"),
+    [
+        ("train.precision", "half", "bf16"),
+        ("train.precision", "FP-32", "fp32"),
+        ("train.recompute", False, "none"),
+        ("sources.3.type", "json", "jsonl"),
+        ("model.position", "sinusoidal", ""),
+    ],
+)
+def test_what_others_call_a_value_leads_to_it(key: str, written: object, meant: str) -> None:
+    choices = {"train.precision": ["fp32", "bf16"], "train.recompute": ["none", "selective", "full"],
+               "sources.3.type": ["installed-docs", "jsonl", "warc"], "model.position": ["learned", "rope"]}  # fmt: skip
+    assert suggest.meant_value(key, written, choices[key]) == meant
 
 
 @pytest.mark.parametrize(

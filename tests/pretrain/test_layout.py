@@ -23,7 +23,7 @@ def config(**sections: dict[str, Any]) -> Config:
     [
         (3, {"layout": {"tp": 2}}, "3 processes", "start 2, 4"),
         (3, {"layout": {"tp": 3}, "train": {"seq_length": 33}, "model": {"ffn_hidden_size": 258}},
-         "model.num_heads 4 is not divisible by layout.tp 3", "2, 4"),
+         "model.num_heads 4 is not divisible by layout.tp 3", "layout.tp may be 1; or model.num_heads 3, 6"),
         (2, {"train": {"global_batch": 6}}, "dp x micro_batch = 2 x 2", "4, 8"),
         (2, {"layout": {"tp": 2}, "train": {"seq_length": 31}}, "train.seq_length 31", "30, 32"),
         (1, {"model": {"num_heads": 5}}, "model.hidden_size 64 is not divisible by model.num_heads 5", "4"),
@@ -47,7 +47,12 @@ def test_a_size_that_does_not_fit_is_named_with_values_that_do(
 
 def test_all_problems_come_at_once() -> None:
     bad = config(layout={"tp": 3}, train={"global_batch": 7, "stop_after": 99})
-    assert len(problems(bad, 4)) >= 5
+    found = problems(bad, 4)
+    assert [p.where for p in found] == ["layout.tp", "train.global_batch", "train.stop_after", "layout.tp"]
+    *_, divisors = found
+    for name in ("model.num_heads 4", "model.ffn_hidden_size 256", "train.seq_length 32"):
+        assert name in divisors.what
+    assert divisors.hint == "layout.tp may be 1, 2, 4", "what suits all of them"
 
 
 def test_a_hint_works_when_followed() -> None:

@@ -64,11 +64,13 @@ def test_not_even_one_checkpoint_fits(tmp_path: Path) -> None:
 
 def test_a_run_directory_that_cannot_be_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    (problem,) = room.problems(load("gpt-demo", [f"run.dir={tmp_path}/file/run"]))
+    loaded = load("gpt-demo", [f"run.dir={tmp_path}/file/run"])
+    (problem,) = room.directory_problems(loaded)
+    assert room.problems(loaded) == [], "told once"
     assert "is a file" in problem.what and problem.where.startswith("command line: run.dir=")
     if os.geteuid():  # root may write everywhere
         (tmp_path / "locked").mkdir(mode=0o500)
-        (problem,) = room.problems(load("gpt-demo", [f"run.dir={tmp_path}/locked/run"]))
+        (problem,) = room.directory_problems(load("gpt-demo", [f"run.dir={tmp_path}/locked/run"]))
         assert "no permission" in problem.what
 
 

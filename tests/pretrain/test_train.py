@@ -154,7 +154,10 @@ def test_another_corpus_is_refused(run_cli: Cli, config: Path, corpus: Path, tmp
     ("arguments", "said"),
     [
         (["data.dir=nowhere"], "nowhere"),
-        (["layout.tp=3"], "model.num_heads 2 is not divisible by layout.tp 3"),
+        (
+            ["layout.tp=3"],
+            "model.num_heads 2, model.ffn_hidden_size 128 and train.seq_length 32 are not divisible by layout.tp 3",
+        ),
         (["train.global_batch=7"], "train.global_batch 7 is not divisible by dp x micro_batch = 1 x 2"),
         (["train.seq_length=100000"], "100001"),
         (["model.vocab_size=200"], "smaller than the corpus' vocabulary of 400"),
