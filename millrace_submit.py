@@ -99,4 +99,5 @@ def _size(record: Submitted) -> str:
         return f"{record.parts} tasks"
     if record.nodes * record.tasks_per_node == 1:
         return "1 process"
-    return f"{record.nodes} nodes x {record.tasks_per_node} processes"
+    nodes = "1 node" if record.nodes == 1 else f"{record.nodes} nodes"
+    return f"{nodes} x {'1 process' if record.tasks_per_node == 1 else f'{record.tasks_per_node} processes'}"

@@ -44,15 +44,19 @@ def problems(loaded: Loaded, allow: Sequence[str] = (), corpus: bool = True) -> 
         hint = f"use cluster.tasks_per_node={cluster.gpus_per_node}, or 0"
         found.append(Problem(what, loaded.where("cluster.tasks_per_node"), hint))
     if layout.problems(loaded.config, nodes * each):
-        noun, key = ("GPUs", "gpus_per_node") if not cluster.tasks_per_node and cluster.gpus_per_node else (
-            "processes", "tasks_per_node")  # fmt: skip
+        key = "gpus_per_node" if cluster.gpus_per_node and not cluster.tasks_per_node else "tasks_per_node"
         fitting = [f"cluster.nodes={n}" for n in _fitting(loaded, nodes, lambda n: n * each)]
         fitting += [f"cluster.{key}={n}" for n in _fitting(loaded, each, lambda n: nodes * n)]
         if fitting:
-            what = f"the layout does not fit {nodes} nodes x {each} {noun} = {nodes * each} processes"
+            noun = "GPU" if key == "gpus_per_node" else "process"
+            what = f"the layout does not fit {_count(nodes, 'node')} x {_count(each, noun)} = {nodes * each}"
             shape = Problem(what, loaded.where("cluster.nodes"), f"what fits: {', '.join(fitting)}")
             found = [shape, *(replace(p, hint=p.hint.replace(" (--procs)", "")) for p in found)]
     return found
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'es' if noun == 'process' else 's'}" if number > 1 else f"{number} {noun}"
 
 
 def _fitting(loaded: Loaded, asked: int, processes: Callable[[int], int]) -> list[int]:

@@ -170,7 +170,7 @@ def why(job: Submitted) -> str:
     node, task, how = first.groups()
     # Tasks are numbered through all nodes, so only one log has lines of this one.
     said = "".join(of_task(text, task) for text in texts.values())
-    words = last_words(re.sub(r"\Anode \S+: \d+ ranks\n", "", said))
+    words = last_words(re.sub(r"\Anode \S+: ranks? .*\n", "", said))
     return f"task {task} on {node}: {how[0].lower()}{how[1:]}\n{words}".rstrip()
 
 

@@ -70,7 +70,9 @@ def interface_towards(host: str) -> str:
 def main() -> None:
     os.environ.update(rank_environment(os.environ))
     if os.environ["LOCAL_RANK"] == "0":  # the log is named by the node's place in the job
-        print(f"node {os.environ['SLURMD_NODENAME']}: {os.environ['LOCAL_WORLD_SIZE']} ranks", flush=True)
+        first, here = int(os.environ["RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+        ranks = f"rank {first}" if here == 1 else f"ranks {first}-{first + here - 1}"
+        print(f"node {os.environ['SLURMD_NODENAME']}: {ranks} of {os.environ['WORLD_SIZE']}", flush=True)
     # Slurm announces the time limit and preemption by it; who does not listen must not die of it.
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
     try:

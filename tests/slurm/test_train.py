@@ -31,7 +31,7 @@ def test_two_nodes_of_two_processes_train_as_four_processes_here(
     assert same_state(tmp_path / "run", tmp_path / "here")
     for place in ("0", "1"):
         log = (tmp_path / "run" / "logs" / f"job-{job}-node-{place}.log").read_text()
-        name = re.search(r"^\d: node (n\d): 2 ranks$", log, re.MULTILINE)
+        name = re.search(r"^\d: node (n\d): ranks \d-\d of 4$", log, re.MULTILINE)
         assert name is not None
         assert login("logs", job, "--node", name[1]).stdout == log == login("logs", job, "--node", place).stdout
     assert re.search(r"^node-0 \| 0: step +12/12  loss", followed.stdout, re.MULTILINE)
@@ -95,7 +95,7 @@ def test_a_layout_that_does_not_fit_the_nodes_is_refused_with_what_would(
 ) -> None:
     refused = login("submit", config, "--cluster", cluster, "cluster.nodes=3", "layout.tp=2")
     assert refused.returncode == 2
-    assert "error: the layout does not fit 3 nodes x 2 processes = 6 processes" in refused.stderr
+    assert "error: the layout does not fit 3 nodes x 2 processes = 6\n" in refused.stderr
     assert "--> command line: cluster.nodes=3\n" in refused.stderr
     assert "what fits: cluster.nodes=1, cluster.nodes=2, cluster.nodes=4" in refused.stderr
     assert "--procs" not in refused.stderr
