@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from pretrain.checkpoint.directory import newest
+from pretrain.tracking.metrics import read_metrics
+from pretrain.tracking.mirror import metric_name
 from tests.conftest import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "checkpoints.md").read_text()
@@ -61,6 +63,9 @@ def test_every_command_of_the_page_works_as_shown(
     found = newest(tmp_path / "run")
     assert found is not None and (found.step, found.life) == (40, 2)
     assert "resumed from run/checkpoints/step-00000020-life-0001: step 20" in done.stdout
+    for row in (row for row in read_metrics(tmp_path / "run") if "checkpoint" in row):
+        assert row["checkpoint_stall_seconds"] > 0 and row["checkpoint_seconds"] > 0
+    assert metric_name("checkpoint_stall_seconds") == "checkpoint/stall_seconds"
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\((?!http)([^)#]+)\)", PAGE))
