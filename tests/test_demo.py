@@ -114,7 +114,7 @@ def test_a_mistake_in_any_part_of_the_demo_is_told_before_it_starts(run_cli: Cli
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_the_demo_as_shipped_learns_as_promised(run_cli: Cli, tmp_path: Path) -> None:
-    from millrace_demo import facts
+    from millrace.demo import facts
 
     done = run_cli("demo", timeout=1700)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-import millrace_doctor
+from millrace import doctor
 from tests.conftest import Cli
 
 
@@ -34,14 +34,14 @@ def test_it_tells_versions_processors_disk_and_devices_and_no_secret(run_cli: Cl
 
 
 def test_json_holds_the_same(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(millrace_doctor, "_DEVICES", 'print(\'{"torch_cuda": null, "devices": []}\')')
-    millrace_doctor.run(True, "")
+    monkeypatch.setattr(doctor, "_DEVICES", 'print(\'{"torch_cuda": null, "devices": []}\')')
+    doctor.run(True, "")
     found = json.loads(capsys.readouterr().out)
     assert found["packages"]["torch"] == version("torch")
     assert found["system"]["cores_usable"] == len(os.sched_getaffinity(0))
     assert found["disk_free_bytes"]["here"] == pytest.approx(shutil.disk_usage(".").free, rel=0.1)
     assert found["accelerators"] == {"torch_cuda": None, "devices": []}
-    text = "\n".join(millrace_doctor.block(found))
+    text = "\n".join(doctor.block(found))
     assert f"torch {version('torch')}" in text and "none; torch of CPU build" in text
 
 
@@ -54,19 +54,19 @@ def test_json_holds_the_same(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     ],
 )
 def test_a_broken_driver_is_told_and_stops_nothing(monkeypatch: pytest.MonkeyPatch, program: str, said: str) -> None:
-    monkeypatch.setattr(millrace_doctor, "_DEVICES", program)
-    monkeypatch.setattr(millrace_doctor, "PATIENCE_SECONDS", 1.0 if "sleep" in program else 60.0)
-    found = millrace_doctor.examine()
+    monkeypatch.setattr(doctor, "_DEVICES", program)
+    monkeypatch.setattr(doctor, "PATIENCE_SECONDS", 1.0 if "sleep" in program else 60.0)
+    found = doctor.examine()
     assert found["accelerators"] == {"problem": said}
-    assert any(said in line for line in millrace_doctor.block(found))
+    assert any(said in line for line in doctor.block(found))
 
 
 def test_a_tracker_that_listens_is_found() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert millrace_doctor._tracker(f"http://127.0.0.1:{port}") == f"http://127.0.0.1:{port} takes connections"
-    assert "cannot be reached" in millrace_doctor._tracker(f"http://127.0.0.1:{port}")
-    assert millrace_doctor._tracker("sqlite:////secret/place.db") == "a file or database, not tried"
+        assert doctor._tracker(f"http://127.0.0.1:{port}") == f"http://127.0.0.1:{port} takes connections"
+    assert "cannot be reached" in doctor._tracker(f"http://127.0.0.1:{port}")
+    assert doctor._tracker("sqlite:////secret/place.db") == "a file or database, not tried"
 
 
 def test_slurm_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,6 +74,6 @@ def test_slurm_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     sinfo.write_text("#!/bin/sh\necho 'slurm_load_partitions: Unable to contact slurm controller' >&2\nexit 1\n")
     sinfo.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "Unable to contact slurm controller" in millrace_doctor._slurm()["problem"]
+    assert "Unable to contact slurm controller" in doctor._slurm()["problem"]
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
-    assert millrace_doctor._slurm() == {"problem": "none: sinfo is not in PATH"}
+    assert doctor._slurm() == {"problem": "none: sinfo is not in PATH"}

@@ -27,11 +27,11 @@ def modules_after(statement: str) -> set[str]:
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train", "--help"], ["data", "run", "--help"]])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     typers_own = {"pydantic"} if len(arguments) > 1 else set()  # it describes a command's parameters with it
-    assert modules_after(f"import millrace; millrace.main({arguments})") & HEAVY <= typers_own
+    assert modules_after(f"from millrace.cli import main; main({arguments})") & HEAVY <= typers_own
 
 
 def test_check_does_not_import_torch(tmp_path: Path) -> None:
-    imported = modules_after("import millrace; millrace.main(['check', 'gpt-demo'])")
+    imported = modules_after("from millrace.cli import main; main(['check', 'gpt-demo'])")
     assert "pydantic" in imported, "the check ran"
     assert imported & {"torch", "deepspeed", "megatron", "mlflow", "transformers", "datasets"} == set()
 
@@ -141,10 +141,10 @@ def test_no_arguments_print_the_help(run_cli: Cli) -> None:
 
 def test_an_internal_fault_is_short_on_the_terminal_and_whole_in_a_file(tmp_path: Path) -> None:
     program = (
-        "import millrace, configs.loader\n"
+        "import millrace.cli, configs.loader\n"
         "def broken(*_): raise RuntimeError('a defect')\n"
         "configs.loader.load = broken\n"
-        "millrace.main(['config', 'gpt-demo'])\n"
+        "millrace.cli.main(['config', 'gpt-demo'])\n"
     )
 
     def run(**env: str) -> subprocess.CompletedProcess[str]:
@@ -178,10 +178,10 @@ def test_an_internal_fault_is_short_on_the_terminal_and_whole_in_a_file(tmp_path
 )
 def test_each_kind_of_failure_has_its_exit_status(error: str, status: int) -> None:
     program = (
-        "import millrace, configs.errors, configs.loader\n"
+        "import millrace.cli, configs.errors, configs.loader\n"
         f"def failing(*_): raise {error}\n"
         "configs.loader.load = failing\n"
-        "millrace.main(['config', 'gpt-demo'])\n"
+        "millrace.cli.main(['config', 'gpt-demo'])\n"
     )
     done = subprocess.run([sys.executable, "-P", "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == status

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import millrace
+from millrace import cli
 from tests.pretrain.conftest import config, corpus  # noqa: F401 - fixtures
 
 
@@ -143,7 +143,7 @@ def test_a_mistake_is_refused_in_a_few_lines_with_what_to_do(
         (here / file).write_text(mistake.text)
     named = [] if mistake.command not in ("train", "data run") else [file]
     before = {path.name for path in here.iterdir()}
-    status = millrace._status([*mistake.command.split(), *named, *mistake.changes, *mistake.options])
+    status = cli._status([*mistake.command.split(), *named, *mistake.changes, *mistake.options])
     told = capsys.readouterr()
     lines = told.err.splitlines()
     assert status == 2, told
@@ -159,7 +159,7 @@ def test_there_are_enough_mistakes_to_learn_from() -> None:
 
 def test_mistakes_made_together_are_told_together(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     changes = ["lr=1e-3", "train.steps=1e3", "model.position=rotary", "train.steps:5"]
-    assert millrace._status(["train", "tiny.yaml", *changes]) == 2
+    assert cli._status(["train", "tiny.yaml", *changes]) == 2
     told = capsys.readouterr().err
     for hint in ("`optimizer.lr`", "write 1000", "did you mean rope?", "write train.steps=5"):
         assert hint in told
@@ -169,8 +169,8 @@ def test_mistakes_made_together_are_told_together(here: Path, capsys: pytest.Cap
 def test_a_refusal_needs_no_torch(here: Path) -> None:
     """So nothing of a process group can have existed."""
     program = (
-        "import sys, millrace\n"
-        "statuses = [millrace._status(['train', 'tiny.yaml', change]) for change in ('layout.tp=3', 'data.dir=nowhere')]\n"
+        "import sys\nfrom millrace import cli\n"
+        "statuses = [cli._status(['train', 'tiny.yaml', change]) for change in ('layout.tp=3', 'data.dir=nowhere')]\n"
         "print(statuses, 'torch' in sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-P", "-c", program], cwd=here, capture_output=True, text=True, check=True)

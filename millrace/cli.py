@@ -58,9 +58,9 @@ def demo(
     overrides: Overrides = None,
 ) -> None:
     """The whole road on this machine, from documents to a sample of text."""
-    import millrace_demo
+    from millrace.demo import run
 
-    millrace_demo.run(out, overrides or [])
+    run(out, overrides or [])
 
 
 @app.command()
@@ -71,9 +71,9 @@ def check(
     cluster: Annotated[str, typer.Option(metavar="C", help="Where it is meant to run: its queue is asked too.")] = "",
 ) -> None:
     """Every problem of a configuration at once: values, data, layout, disk, queue. Nothing is started."""
-    import millrace_check
+    from millrace.check import run
 
-    millrace_check.run(config, overrides or [], procs, cluster)
+    run(config, overrides or [], procs, cluster)
 
 
 @app.command()
@@ -87,9 +87,9 @@ def submit(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """Put a corpus, a training run or both into the queue of a Slurm cluster."""
-    import millrace_submit
+    from millrace.submit import run
 
-    millrace_submit.run(config, overrides or [], cluster, half, allow or [], dry_run, as_json)
+    run(config, overrides or [], cluster, half, allow or [], dry_run, as_json)
 
 
 @app.command()
@@ -98,9 +98,9 @@ def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """Versions, devices, Slurm, disk and tracker of this machine: a block to paste into a report."""
-    import millrace_doctor
+    from millrace.doctor import run
 
-    millrace_doctor.run(as_json, tracker)
+    run(as_json, tracker)
 
 
 data_pipeline.commands.mount(app)
@@ -173,6 +173,3 @@ def _print(text: str) -> None:
         text = re.sub(r"^( *)(hint|go on):", "\\1\033[36m\\2:\033[0m", text, flags=re.MULTILINE)
     print(text, file=sys.stderr)
 
-
-if __name__ == "__main__":
-    main()
