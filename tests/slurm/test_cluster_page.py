@@ -34,9 +34,19 @@ def normal(line: str, directory: Path) -> str:
 
 
 def missing(shown: list[str], printed: list[str], directory: Path) -> list[str]:
-    """Lines of the page that the output does not hold in this order; `...` stands for any lines."""
-    rest = iter([normal(line, directory) for line in printed])
-    return [line for line in shown if line != "..." and normal(line, directory) not in rest]
+    """Lines of the page that the output does not hold in this order; `...` stands for any lines. Logs of several nodes
+    are followed side by side: only lines of the same log have an order."""
+    logs: dict[str, list[str]] = {}
+    for line in printed:
+        log, bar, _ = line.partition(" | ")
+        logs.setdefault(log if bar else "", []).append(normal(line, directory))
+    rest = {log: iter(lines) for log, lines in logs.items()}
+    lost = []
+    for line in shown:
+        log, bar, _ = line.partition(" | ")
+        if line != "..." and normal(line, directory) not in rest.get(log if bar else "", iter(())):
+            lost.append(line)
+    return lost
 
 
 @pytest.mark.timeout(900)

@@ -6,9 +6,12 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
+from pretrain.tracking.metrics import read_metrics
 from tests.conftest import Cli
 from tests.pretrain.test_train import rows, same_state
-from tests.slurm.conftest import Slurm
+from tests.slurm.conftest import Slurm, until
 
 
 def submitted(login: Cli, *arguments: str | Path) -> str:
@@ -38,6 +41,25 @@ def test_two_nodes_of_two_processes_train_as_four_processes_here(
     assert (tmp_path / "run" / "logs" / f"job-{job}.sh").stat().st_mode & 0o77 == 0
     listed = json.loads(login("jobs", job, "--json").stdout)
     assert (listed["state"], listed["restarts"], listed["reason"]) == ("COMPLETED", 0, "")
+
+
+@pytest.mark.slow
+def test_a_requeued_run_goes_on_from_its_checkpoint_and_ends_as_if_undisturbed(
+    slurm: Slurm, login: Cli, config: Path, cluster: Path, tmp_path: Path
+) -> None:
+    one = ("cluster.nodes=1", "cluster.tasks_per_node=1")
+    longer = ("train.steps=600", "checkpoint.every=100", "eval.every=0")
+    job = submitted(login, config, *longer, "--cluster", cluster, *one)
+    until(lambda: "yes" if any(row.get("step", 0) >= 150 for row in read_metrics(tmp_path / "run")) else "", "step 150",
+          lambda: login("logs", job).stdout)  # fmt: skip
+    slurm.run("scontrol", "requeue", job)
+    assert slurm.wait(job, "COMPLETED", "FAILED") == "COMPLETED", login("logs", job).stdout
+    assert "resumed from" in login("logs", job).stdout
+    assert json.loads(login("jobs", job, "--json").stdout)["restarts"] == 1
+    threads = {"OMP_NUM_THREADS": "1"}  # sums in another order differ in the last bit
+    here = login("train", config, *longer, f"run.dir={tmp_path / 'here'}", env=dict(threads))
+    assert here.returncode == 0, here.stderr
+    assert rows(tmp_path / "run") == rows(tmp_path / "here")
 
 
 def test_the_script_of_a_dry_run_is_the_one_submitted(
