@@ -9,9 +9,9 @@ from pathlib import Path
 
 from configs.errors import Problem, UserError
 from configs.loader import Loaded
+from data_pipeline.inputs import plan_sources
 from data_pipeline.progress import amount
 from data_pipeline.tokenize.codec import Codec
-from data_pipeline.units import plan_sources
 
 _ROOM_PER_INPUT_BYTE = 1.0
 """Documents (zstandard) and tokens of a corpus take about as much room as its stored inputs, compressed or not."""

@@ -20,6 +20,7 @@ from configs.errors import TryLater, UserError
 from configs.loader import Loaded
 from data_pipeline import account, check, documents_stage, shards_stage, splits
 from data_pipeline.dedup import decisions, signatures
+from data_pipeline.inputs import Listing, list_inputs
 from data_pipeline.output import fingerprint, remove_leftovers, write_json
 from data_pipeline.pool import Job, run_units
 from data_pipeline.progress import Progress, amount
@@ -29,7 +30,7 @@ from data_pipeline.shards.manifest import MANIFEST, Manifest, ShardEntry, write_
 from data_pipeline.shards.schema import SPLITS
 from data_pipeline.tokenize.codec import Codec
 from data_pipeline.tokenizer_stage import TOKENIZER_PATH, make_tokenizer
-from data_pipeline.units import Listing, Unit, list_inputs
+from data_pipeline.units import Unit
 
 STATS = "stats.json"
 

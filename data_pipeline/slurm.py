@@ -8,7 +8,7 @@ from pathlib import Path
 from configs.errors import UserError
 from configs.loader import Loaded
 from data_pipeline import check
-from data_pipeline.units import plan_sources
+from data_pipeline.inputs import plan_sources
 from launchers.slurm.client import private_directory
 from launchers.slurm.script import PART, Job, python
 

@@ -12,9 +12,9 @@ from configs.schema.tree import Config
 from data_pipeline import documents_stage
 from data_pipeline.documents import REJECT_SCHEMA, SCHEMA, document_id
 from data_pipeline.documents_stage import documents_fingerprint, documents_path, finished, process, rejects_path
+from data_pipeline.inputs import list_units
 from data_pipeline.output import read_batches, read_fingerprint
 from data_pipeline.pool import Job
-from data_pipeline.units import list_units
 from tests.data_pipeline.raw import lines, members, page, record
 
 GOOD = "The mill stands by the river, and the wheel that turns it has been there with the water of many years. " * 4

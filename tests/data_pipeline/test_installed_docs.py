@@ -14,8 +14,8 @@ import pytest
 from configs.errors import UserError
 from configs.schema.data import Data, Source
 from configs.schema.tree import Config
+from data_pipeline.inputs import list_inputs
 from data_pipeline.sources import installed_docs
-from data_pipeline.units import list_inputs
 from tests.data_pipeline.raw import read
 
 SOURCE = Source(name="docs", type="installed-docs", max_bytes=3_000_000)

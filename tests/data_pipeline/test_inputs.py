@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from configs.errors import UserError
 from configs.schema.data import Data, Source
 from configs.schema.tree import Config
-from data_pipeline.units import list_inputs, list_units, unit_path
+from data_pipeline.inputs import list_inputs, list_units
+from data_pipeline.units import unit_path
 from tests.data_pipeline.raw import lines, read
 
 
