@@ -41,7 +41,7 @@ def mfu(
     typer.echo(table(measured))
     if json is not None:
         from benchmarks.results import write_json
-        from pretrain.record import git_commit
+        from pretrain.provenance import git_commit
 
         write_json(json, [result for one in measured for result in one.results()], git_commit())
         typer.echo(f"written: {json}")

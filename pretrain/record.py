@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from configs.source import flatten
 from pretrain.checkpoint.write import Saved
 from pretrain.data.stream import SampleStream
 from pretrain.parallel.layout import Layout
+from pretrain.provenance import git_commit
 from pretrain.resume import Start
 from pretrain.throughput import Meter
 from pretrain.tracking.metrics import MetricsLog
@@ -20,17 +20,6 @@ from pretrain.tracking.mirror import Mirror, open_mirror
 
 LINE_SECONDS = 5.0
 TRACKER_RUN_ID = "tracker-run-id"
-
-
-def git_commit() -> str:
-    """The commit of the code that runs, "-dirty" appended where files differ from it; "" outside a checkout."""
-    here = Path(__file__).parent
-    try:
-        commit = subprocess.run(["git", "-C", here, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
-                                capture_output=True, text=True, timeout=10, check=True)  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return commit.stdout.strip()
 
 
 def duration(seconds: float) -> str:
