@@ -68,6 +68,10 @@ class Trainer:
             config.model, self.engine.shape.vocab_size, config.train, ranks.world_size, self.engine.device
         )
         self.recorder = Recorder(loaded, run_dir, start, self.layout, self.stream, self.meter, ranks.rank == 0)
+        if self.validation is None:
+            self.recorder.say("no evaluation: the corpus has no validation split")
+        for name, reason in (self.validation.left_out if self.validation else {}).items():
+            self.recorder.say(f"validation {name}: left out ({reason})")
         checkpoint = config.checkpoint
         self.checkpoints = CheckpointWriter(
             self.engine, run_dir, start.life, checkpoint.asynchronous, self.recorder.checkpoint
@@ -104,6 +108,7 @@ class Trainer:
             self.layout.dp,
             self.config.data.prefetch,
         )
+        status = "FAILED"
         try:
             if self.state.step == 0:
                 self.evaluate(baseline=True)
@@ -115,10 +120,11 @@ class Trainer:
                 if self._due(self.config.checkpoint.every):
                     self.save()
             self.checkpoints.finish()
+            status = "FINISHED"
         finally:
             self.checkpoints.close()
             batches.close()
-            self.recorder.close()
+            self.recorder.close(status)
 
     def _due(self, every: int) -> bool:
         return self.state.step == self.last_step or (every > 0 and self.state.step % every == 0)

@@ -147,12 +147,12 @@ class Recorder:
         self.say(f"step {saved.step:>6}  saved {saved.path} in {saved.seconds:.1f} s, of which training waited "
                  f"{saved.stall_seconds:.1f} s")  # fmt: skip
 
-    def close(self) -> None:
-        """Ends the rows and waits a while for the mirror; what it could not send is said."""
+    def close(self, status: str) -> None:
+        """Ends the rows and waits a while for the mirror; what it could not send is said. status: FINISHED or FAILED."""
         if not self.writes:
             return
         self.log.close()
         if self.mirror is not None:
-            report = self.mirror.close(60.0)
+            report = self.mirror.close(60.0, status)
             self._keep_run_id()
             self.say(f"tracker: {report}")
