@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import MachineError
-from configs.schema.data import Source
+from configs.schema.source import Source
 from configs.schema.tree import Config
 from data_pipeline import account
 from data_pipeline.clean import stage as clean
@@ -141,7 +141,7 @@ def warnings(summaries: Sequence[dict[str, Any]]) -> list[str]:
 
 def versions() -> dict[str, str]:
     """Versions of all libraries that may change documents, for the manifest."""
-    from configs.schema.data import Clean
+    from configs.schema.clean import Clean
 
     readers = [reader_of(kind) for kind in ("installed-docs", "jsonl", "warc")]
     return _versions({*(name for r in readers for name in r.LIBRARIES), *extract.LIBRARIES, *clean.libraries(Clean())})

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from configs.schema.clean import Clean
 from configs.schema.cluster import Cluster
-from configs.schema.data import Clean, Data, Dedup, Extract, Shards, Source, Split, Tokenizer
+from configs.schema.data import Data, Dedup, Shards, Split, Tokenizer
+from configs.schema.extract import Extract
 from configs.schema.section import Section
+from configs.schema.source import Source
 from configs.schema.train import Checkpoint, Eval, Layout, Model, Optimizer, Run, Schedule, Tracking, Train
 
 

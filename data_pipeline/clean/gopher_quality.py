@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from configs.schema.data import GopherQuality
+from configs.schema.rules import GopherQuality
 from data_pipeline.clean.segmentation import Segmentation
 
 RULE_VERSION = 1

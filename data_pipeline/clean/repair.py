@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from configs.schema.data import Clean
+from configs.schema.clean import Clean
 
 RULE_VERSION = 1
 LIBRARIES: tuple[str, ...] = ("ftfy",)

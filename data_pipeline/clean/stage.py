@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from configs.schema.data import Clean
+from configs.schema.clean import Clean
 from data_pipeline.clean import gopher_quality, language, repair, segmentation
 from data_pipeline.clean.segmentation import Segmentation
 from data_pipeline.documents import SCHEMA, content_hash, source_column

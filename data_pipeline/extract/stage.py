@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from configs.schema.data import Source
+from configs.schema.source import Source
 from data_pipeline.documents import CANDIDATE_SCHEMA, document_id, source_column
 from data_pipeline.extract import encoding, fast
 from data_pipeline.outcome import Outcome, Rejects, Tally

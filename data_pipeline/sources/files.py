@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from configs.errors import Problem
-from configs.schema.data import Source
+from configs.schema.source import Source
 from data_pipeline.sources.stored import coding_of
 from data_pipeline.units import LeftOut
 
@@ -55,10 +55,14 @@ def find_files(source: Source, suffixes: tuple[str, ...]) -> Found:
             absolute = str(Path(path).absolute())
             relative = os.path.relpath(path, root).replace(os.sep, "/")
             if absolute in by_path:
-                what = f"the same file is listed twice in source {source.name!r}, by {by_path[absolute]!r} and {entry!r}"
+                what = (
+                    f"the same file is listed twice in source {source.name!r}, by {by_path[absolute]!r} and {entry!r}"
+                )
                 found.problems.append(Problem(what, path, "list it once"))
             elif relative in by_relative:
-                what = f"two files of source {source.name!r} have the relative path {relative!r}: their ids would be equal"
+                what = (
+                    f"two files of source {source.name!r} have the relative path {relative!r}: their ids would be equal"
+                )
                 hint = "put them into two sources, or list a directory above both"
                 found.problems.append(Problem(what, f"{by_relative[relative]} and {path}", hint))
             else:

@@ -23,7 +23,7 @@ from pathlib import Path
 import xxhash
 
 from configs.errors import Problem
-from configs.schema.data import Source
+from configs.schema.source import Source
 from data_pipeline.pool import advance
 from data_pipeline.sources.record import Limits, Record, SourceTally
 from data_pipeline.units import LeftOut, Member, Piece, Plan, Unit
@@ -32,7 +32,18 @@ RULE_VERSION = 1
 LIBRARIES: tuple[str, ...] = ()
 
 _TEXT_SUFFIXES = (".rst", ".md", ".txt")
-_TEXT_NAMES = ("README", "LICENSE", "LICENCE", "COPYING", "NOTICE", "CHANGES", "CHANGELOG", "HISTORY", "METADATA", "NEWS")
+_TEXT_NAMES = (
+    "README",
+    "LICENSE",
+    "LICENCE",
+    "COPYING",
+    "NOTICE",
+    "CHANGES",
+    "CHANGELOG",
+    "HISTORY",
+    "METADATA",
+    "NEWS",
+)
 # Name lists of a distribution's build, and word lists: text files that hold no text.
 _NOT_TEXT = frozenset({"top_level.txt", "entry_points.txt", "sources.txt", "requires.txt", "dependency_links.txt"})
 _PASSED_FOLDERS = frozenset({"__pycache__", "site-packages", "dist-packages", "test", "tests", "idle_test", "testing"})

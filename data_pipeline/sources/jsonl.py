@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from configs.schema.data import Source
+from configs.schema.source import Source
 from data_pipeline.pool import advance
 from data_pipeline.sources.files import InputFile, find_files
 from data_pipeline.sources.record import Limits, Record, SourceTally

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Protocol, cast
 
-from configs.schema.data import Source
+from configs.schema.source import Source
 from data_pipeline.sources.record import Limits, Record, SourceTally
 from data_pipeline.units import Plan, Unit
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from configs.schema.data import Source
+from configs.schema.source import Source
 from data_pipeline.pool import advance
 from data_pipeline.sources.files import find_files
 from data_pipeline.sources.http import BodyDamaged, BodyTooLarge, Head, decode_body, parse_fields, parse_head

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configs.schema.data import Clean, GopherQuality
+from configs.schema.clean import Clean
+from configs.schema.rules import GopherQuality
 from data_pipeline.clean import gopher_quality as gopher
 from data_pipeline.clean import language, stage
 from data_pipeline.clean.repair import repair
@@ -67,7 +68,9 @@ def test_the_bounds_are_the_papers_and_belong_to_what_is_kept():
         "fifty words": "the word and mill that " * 10,
         "a tenth of hashes": "the word and # mill that turns with water there now " * 10,
         "nine bullets of ten": "\n".join(["- of the mill and wheel that"] * 9 + ["of the mill and wheel"]),
-        "three ellipses of ten": "\n".join(["of the mill and that wheel here..."] * 3 + ["of the mill and that wheel"] * 7),
+        "three ellipses of ten": "\n".join(
+            ["of the mill and that wheel here..."] * 3 + ["of the mill and that wheel"] * 7
+        ),
         "four letters of five": "the word and mill 12345 " * 10,
         "two stop words": "the mill of wheels turns " * 10,
     }
@@ -150,7 +153,9 @@ def test_repair_and_normal_form_can_be_turned_off():
 
 
 def test_the_cases_of_ftfy_hold(corpora):
-    cases = [case for path in sorted((corpora / "peers" / "ftfy").rglob("*.json")) for case in json.loads(path.read_text())]
+    cases = [
+        case for path in sorted((corpora / "peers" / "ftfy").rglob("*.json")) for case in json.loads(path.read_text())
+    ]
     cases = [case for case in cases if case.get("expect") == "pass"]
     assert len(cases) > 50
     for case in cases:

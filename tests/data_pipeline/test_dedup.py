@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from configs.schema.data import Dedup, Source
+from configs.schema.data import Dedup
+from configs.schema.source import Source
 from configs.schema.tree import Config
 from data_pipeline.columns import column
 from data_pipeline.dedup import exact, signatures

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from configs.errors import MachineError
-from configs.schema.data import Data, Source
+from configs.schema.data import Data
+from configs.schema.source import Source
 from configs.schema.tree import Config
 from data_pipeline import documents_stage
 from data_pipeline.documents import REJECT_SCHEMA, SCHEMA, document_id

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import xxhash
 
-from configs.schema.data import Source
 from configs.schema.data import Split as Shares
+from configs.schema.source import Source
 from configs.schema.tree import Config
 from data_pipeline import splits
 from data_pipeline.dedup import signatures

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configs.schema.data import Source
+from configs.schema.source import Source
 from data_pipeline.documents import document_id
 from data_pipeline.extract import fast, stage
 from data_pipeline.extract.encoding import decode_page

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.errors import UserError
-from configs.schema.data import Data, Source
+from configs.schema.data import Data
+from configs.schema.source import Source
 from configs.schema.tree import Config
 from data_pipeline.inputs import list_inputs, list_units
 from data_pipeline.units import unit_path

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from configs.errors import UserError
-from configs.schema.data import Data, Source
+from configs.schema.data import Data
+from configs.schema.source import Source
 from configs.schema.tree import Config
 from data_pipeline.inputs import list_inputs
 from data_pipeline.sources import installed_docs

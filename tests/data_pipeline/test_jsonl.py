@@ -9,7 +9,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configs.schema.data import Source
+from configs.schema.source import Source
 from tests.data_pipeline.raw import lines, read, unit
 
 SOURCE = Source(name="s", type="jsonl", paths=["x"])

@@ -11,7 +11,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configs.schema.data import Source
+from configs.schema.source import Source
 from tests.data_pipeline.raw import http, members, page, read, record, unit
 
 SOURCE = Source(name="s", type="warc", paths=["x"])
@@ -195,7 +195,7 @@ def test_endless_headers_are_bounded(tmp_path):
 MEASURE = """
 import resource, sys
 from pathlib import Path
-from configs.schema.data import Source
+from configs.schema.source import Source
 from tests.data_pipeline.raw import read, unit
 source = Source(name="s", type="warc", paths=["x"])
 read(source, unit(Path(sys.argv[1])))

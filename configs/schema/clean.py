@@ -1,0 +1,21 @@
+"""What is done to each document by itself, between extraction and deduplication."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from configs.schema.rules import GopherQuality
+from configs.schema.section import Bytes, Section
+
+
+class Clean(Section):
+    """Repair and rules applied to each document by itself. Content."""
+
+    max_bytes: Bytes = Field(default=10_000_000, gt=0, description="larger documents are rejected before segmentation")
+    normalization: Literal["NFC", "none"] = Field(default="NFC", description="Unicode normal form of the text")
+    repair: bool = Field(default=True, description="undo mojibake where its markers occur (ftfy)")
+    languages: list[str] = Field(default=[], description="ISO 639-1 codes kept; empty keeps all")
+    min_language_score: float = Field(default=0.5, ge=0, le=1, description="below it a document has no known language")
+    gopher_quality: GopherQuality = GopherQuality()
