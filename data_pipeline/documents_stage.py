@@ -1,7 +1,7 @@
-"""The first phase: an input unit to clean documents and rejects, in one pass over its bytes.
+"""The first phase: an input unit to clean documents, their signals, and rejects, in one pass over its bytes.
 
-work/documents/... holds the kept documents (SCHEMA), work/rejects/... the rejected ones (REJECT_SCHEMA). The summary
-that both carry:
+work/documents/... holds the documents (SCHEMA), work/signals/... what was measured of each (`signals`), on which the next
+phase decides; work/rejects/... (REJECT_SCHEMA) those that no threshold could keep. The summary that all carry:
 
 ```
 {"unit": "...", "read": {"input_bytes", "records", "skipped": {kind: count}, "damaged": {kind: {"count", "first_path",
@@ -31,6 +31,7 @@ from data_pipeline.extract import stage as extract
 from data_pipeline.outcome import Tally
 from data_pipeline.output import ArrowOutput, fingerprint, read_fingerprint, read_summary
 from data_pipeline.pool import Job
+from data_pipeline.signals import signals_batch, signals_path, signals_schema
 from data_pipeline.sources.record import Limits, Record, SourceTally
 from data_pipeline.sources.registry import reader_of
 from data_pipeline.units import Unit, unit_path
@@ -43,25 +44,25 @@ _BATCH_BYTES = 4_000_000
 
 def documents_path(out: Path, unit: Unit) -> Path:
     """Where the unit's kept documents lie."""
-    return unit_path(out / "work" / "documents", unit.source, unit.index)
+    return unit_path(out / "work" / "documents", unit)
 
 
 def rejects_path(out: Path, unit: Unit) -> Path:
     """Where the unit's rejected documents lie."""
-    return unit_path(out / "work" / "rejects", unit.source, unit.index)
+    return unit_path(out / "work" / "rejects", unit)
 
 
 def documents_fingerprint(config: Config, unit: Unit) -> str:
     """Of the unit's bytes, the keys that decide what becomes of them, and the versions of rules and libraries."""
     source = _source(config, unit)
     reader = reader_of(source.type)
-    libraries = {*reader.LIBRARIES, *extract.LIBRARIES, *clean.libraries(config.clean)}
+    libraries = {*reader.LIBRARIES, *extract.libraries(config.extract), *clean.libraries(config.clean)}
     return fingerprint(
         stage="documents",
         input=unit.identity,
         source=source.model_dump(include={"name", "type", "text_field", "url_field", "license"}),
         extract=config.extract.model_dump(),
-        clean=config.clean.model_dump(),
+        clean=clean.settings(config.clean),
         rules=[RULE_VERSION, reader.RULE_VERSION, extract.RULE_VERSION, clean.RULE_VERSION],
         libraries=_versions(libraries),
     )
@@ -78,16 +79,19 @@ def process(job: Job) -> dict[str, Any]:
     records = reader_of(source.type).read(unit, source, Limits.of(config.clean.max_bytes), tally)
     if not unit.size:
         tally.damage("empty file", unit.relative_path, 0, "0 bytes")
+    schema = signals_schema(clean.signal_names(config.clean))
     with (
         ArrowOutput(documents_path(job.out, unit), SCHEMA, key) as documents,
+        ArrowOutput(signals_path(job.out, unit), schema, key) as signals,
         ArrowOutput(rejects_path(job.out, unit), REJECT_SCHEMA, key) as rejects,
     ):
         for some in _batches(_or_fault(records, unit)):
-            found = extract.run(some, source, extracted)
-            judged = clean.run(found.kept, source.name, config.clean, cleaned, notes)
-            documents.write(judged.kept)
+            found = extract.run(some, source, config.extract, extracted)
+            made = clean.run(found.kept, source.name, config.clean, cleaned, notes)
+            documents.write(made.kept)
+            signals.write(signals_batch(schema, made.kept, made.sizes, made.signals))
             rejects.write(found.rejected)
-            rejects.write(judged.rejected)
+            rejects.write(made.rejected)
         summary = {
             "unit": str(unit),
             "read": tally.as_json(),
@@ -95,16 +99,15 @@ def process(job: Job) -> dict[str, Any]:
             "notes": dict(sorted(notes.items())),
         }
         rejects.commit(summary)
+        signals.commit(summary)
         return documents.commit(summary)
 
 
 def finished(job: Job) -> dict[str, Any] | None:
-    """The summary of a unit whose two outputs exist with the right fingerprint, else None."""
-    path = documents_path(job.out, job.unit)
+    """The summary of a unit whose outputs all exist with the right fingerprint, else None."""
     key = documents_fingerprint(job.config, job.unit)
-    if read_fingerprint(path) != key or read_fingerprint(rejects_path(job.out, job.unit)) != key:
-        return None
-    return read_summary(path)
+    paths = [find(job.out, job.unit) for find in (documents_path, signals_path, rejects_path)]
+    return read_summary(paths[0]) if all(read_fingerprint(path) == key for path in paths) else None
 
 
 def stages(results: Sequence[tuple[str, dict[str, Any]]]) -> list[account.Stage]:
@@ -142,9 +145,12 @@ def warnings(summaries: Sequence[dict[str, Any]]) -> list[str]:
 def versions() -> dict[str, str]:
     """Versions of all libraries that may change documents, for the manifest."""
     from configs.schema.clean import Clean
+    from configs.schema.extract import Extract
 
     readers = [reader_of(kind) for kind in ("installed-docs", "jsonl", "warc")]
-    return _versions({*(name for r in readers for name in r.LIBRARIES), *extract.LIBRARIES, *clean.libraries(Clean())})
+    return _versions(
+        {*(name for r in readers for name in r.LIBRARIES), *extract.libraries(Extract()), *clean.libraries(Clean())}
+    )
 
 
 def _versions(libraries: set[str]) -> dict[str, str]:

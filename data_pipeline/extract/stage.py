@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from configs.schema.extract import Extract
 from configs.schema.source import Source
 from data_pipeline.documents import CANDIDATE_SCHEMA, document_id, source_column
 from data_pipeline.extract import encoding, fast
@@ -14,10 +15,14 @@ from data_pipeline.sources.record import Record
 
 NAME = "extract"
 RULE_VERSION = [encoding.RULE_VERSION, fast.RULE_VERSION]
-LIBRARIES = fast.LIBRARIES
 
 
-def run(records: Sequence[Record], source: Source, tally: Tally) -> Outcome:
+def libraries(config: Extract) -> tuple[str, ...]:
+    """Whose versions may change the text of a page."""
+    return fast.LIBRARIES
+
+
+def run(records: Sequence[Record], source: Source, config: Extract, tally: Tally) -> Outcome:
     """kept: rows of CANDIDATE_SCHEMA, `language` "". Rejected: `record_bytes` (value: bytes of a record over the
     reader's limit), `html_depth` (value: depth reached), `no_text` (value: bytes of a page or text without any)."""
     columns: dict[str, list] = {name: [] for name in CANDIDATE_SCHEMA.names if name != "source"}

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from configs.schema.extract import Extract
 from configs.schema.source import Source
 from data_pipeline.documents import document_id
 from data_pipeline.extract import fast, stage
@@ -130,7 +131,7 @@ def test_long_flat_pages_are_not_taken_for_nested(html):
 
 def run(*records):
     tally = Tally()
-    return stage.run(records, SOURCE, tally), tally.as_json()
+    return stage.run(records, SOURCE, Extract(), tally), tally.as_json()
 
 
 def test_records_become_documents_with_their_id_and_licence():
