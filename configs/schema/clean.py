@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from configs.schema.rules import GopherQuality
+from configs.schema.rules import C4, FineWeb, GopherQuality, GopherRepetition, Lines
 from configs.schema.section import Bytes, Section
 
 
@@ -18,4 +18,12 @@ class Clean(Section):
     repair: bool = Field(default=True, description="undo mojibake where its markers occur (ftfy)")
     languages: list[str] = Field(default=[], description="ISO 639-1 codes kept; empty keeps all")
     min_language_score: float = Field(default=0.5, ge=0, le=1, description="below it a document has no known language")
+    word_segmentation: Literal["unicode", "spacy"] = Field(
+        default="unicode",
+        description="unicode: white space, and each character of scripts without it; spacy: spaCy's tokens ([peers])",
+    )
+    lines: Lines = Lines()
+    c4: C4 = C4()
     gopher_quality: GopherQuality = GopherQuality()
+    gopher_repetition: GopherRepetition = GopherRepetition()
+    fineweb: FineWeb = FineWeb()

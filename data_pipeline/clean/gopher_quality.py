@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from configs.schema.rules import GopherQuality
+from data_pipeline.clean.rule import Rule
 from data_pipeline.clean.segmentation import Segmentation
 
 RULE_VERSION = 1
@@ -72,40 +71,39 @@ def stop_words(text: Segmentation) -> float:
     return len(found)
 
 
-@dataclass(frozen=True)
-class Rule:
-    """reason: under which a text is rejected. measure: the value. low, high: it is kept within, both included; None:
-    no bound on that side."""
-
-    reason: str
-    measure: Callable[[Segmentation], float]
-    low: Callable[[GopherQuality], float] | None = None
-    high: Callable[[GopherQuality], float] | None = None
-
+_SOURCE = "Rae et al. 2021, A.1.1"
 
 RULES: tuple[Rule, ...] = (
-    Rule("gopher_words_few", words, low=lambda c: c.min_words),
-    Rule("gopher_words_many", words, high=lambda c: c.max_words),
-    Rule("gopher_word_length_short", mean_word_length, low=lambda c: c.min_mean_word_length),
-    Rule("gopher_word_length_long", mean_word_length, high=lambda c: c.max_mean_word_length),
-    Rule("gopher_hashes", hash_ratio, high=lambda c: c.max_symbol_word_ratio),
-    Rule("gopher_ellipses", ellipsis_ratio, high=lambda c: c.max_symbol_word_ratio),
-    Rule("gopher_bullet_lines", bullet_lines, high=lambda c: c.max_bullet_lines),
-    Rule("gopher_ellipsis_lines", ellipsis_lines, high=lambda c: c.max_ellipsis_lines),
-    Rule("gopher_alphabetic_words", alphabetic_words, low=lambda c: c.min_alphabetic_words),
-    Rule("gopher_stop_words", stop_words, low=lambda c: c.min_stop_words),
-)
+    Rule("gopher_words_few", "gopher_words", "gopher_quality", "min_words", None, _SOURCE),
+    Rule("gopher_words_many", "gopher_words", "gopher_quality", None, "max_words", _SOURCE),
+    Rule(
+        "gopher_word_length_short", "gopher_mean_word_length", "gopher_quality", "min_mean_word_length", None, _SOURCE,
+        scope="spaced",
+    ),
+    Rule(
+        "gopher_word_length_long", "gopher_mean_word_length", "gopher_quality", None, "max_mean_word_length", _SOURCE,
+        scope="spaced",
+    ),
+    Rule("gopher_hashes", "gopher_hashes", "gopher_quality", None, "max_symbol_word_ratio", _SOURCE),
+    Rule("gopher_ellipses", "gopher_ellipses", "gopher_quality", None, "max_symbol_word_ratio", _SOURCE),
+    Rule("gopher_bullet_lines", "gopher_bullet_lines", "gopher_quality", None, "max_bullet_lines", _SOURCE),
+    Rule("gopher_ellipsis_lines", "gopher_ellipsis_lines", "gopher_quality", None, "max_ellipsis_lines", _SOURCE),
+    Rule("gopher_alphabetic_words", "gopher_alphabetic_words", "gopher_quality", "min_alphabetic_words", None, _SOURCE),
+    Rule(
+        "gopher_stop_words", "gopher_stop_words", "gopher_quality", "min_stop_words", None, _SOURCE, scope="spaced"
+    ),
+)  # fmt: skip
 
-
-def judge(text: Segmentation, config: GopherQuality) -> tuple[str, float] | None:
-    """Reason and measured value of the first rule that refuses the text; None if all keep it."""
-    for rule in RULES:
-        value = rule.measure(text)
-        if rule.low is not None and value < rule.low(config):
-            return rule.reason, value
-        if rule.high is not None and value > rule.high(config):
-            return rule.reason, value
-    return None
+SIGNALS: dict[str, Callable[[Segmentation], float]] = {
+    "gopher_words": words,
+    "gopher_mean_word_length": mean_word_length,
+    "gopher_hashes": hash_ratio,
+    "gopher_ellipses": ellipsis_ratio,
+    "gopher_bullet_lines": bullet_lines,
+    "gopher_ellipsis_lines": ellipsis_lines,
+    "gopher_alphabetic_words": alphabetic_words,
+    "gopher_stop_words": stop_words,
+}
 
 
 def _share(lines: list[str], holds: Callable[[str], bool]) -> float:

@@ -1,0 +1,69 @@
+"""The table of rules, and the verdict on documents from their signals alone: no text is read.
+
+The order of the table decides which reason is given for a document that several rules refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from configs.schema.clean import Clean
+from data_pipeline.clean import gopher_quality
+from data_pipeline.clean.rule import Rule
+
+RULE_VERSION = 1
+
+UNSPACED = 0.5
+"""Documents with a larger `unspaced_share` are out of the scope "spaced"."""
+
+RULES: tuple[Rule, ...] = (*gopher_quality.RULES,)
+
+
+def in_force(config: Clean) -> tuple[Rule, ...]:
+    """The rules of the sections that are enabled, in table order."""
+    return tuple(rule for rule in RULES if getattr(config, rule.section).enabled)
+
+
+def bounds(rule: Rule, config: Clean) -> tuple[float | None, float | None]:
+    """Lowest and highest value kept; None: no bound."""
+    section = getattr(config, rule.section)
+    low, high = (None if name is None else float(getattr(section, name)) for name in (rule.low, rule.high))
+    return low, high
+
+
+def thresholds(rule: Rule, config: Clean) -> dict[str, Any]:
+    """All that decides what the rule refuses, as JSON."""
+    low, high = bounds(rule, config)
+    return {"reason": rule.reason, "signal": rule.signal, "low": low, "high": high, "scope": rule.scope}
+
+
+def refuses(rule: Rule, signals: Mapping[str, np.ndarray], config: Clean) -> np.ndarray:
+    """bool [documents]: whether this rule alone refuses. NaN (the signal says nothing of the document) is kept."""
+    values = signals[rule.signal]
+    low, high = bounds(rule, config)
+    refused = np.zeros(len(values), np.bool_)
+    if low is not None:
+        refused |= values < low
+    if high is not None:
+        refused |= values > high
+    if rule.scope == "spaced":
+        refused &= ~(signals["unspaced_share"] > UNSPACED)
+    return refused
+
+
+def judge(signals: Mapping[str, np.ndarray], table: Sequence[Rule], config: Clean) -> tuple[np.ndarray, np.ndarray]:
+    """signals: float64 [documents] each. Returns int16 [documents], the index in `table` of the first rule that refuses
+    or -1 for what is kept, and float64 [documents], the value that rule measured or 0.
+
+    Raises KeyError if a signal of a rule is missing."""
+    documents = len(next(iter(signals.values()))) if signals else 0
+    reasons = np.full(documents, -1, np.int16)
+    values = np.zeros(documents, np.float64)
+    for index, rule in enumerate(table):
+        refused = refuses(rule, signals, config) & (reasons < 0)
+        reasons[refused] = index
+        values[refused] = signals[rule.signal][refused]
+    return reasons, values
