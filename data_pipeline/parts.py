@@ -3,7 +3,7 @@
     list        one process    hashes the inputs
     documents   part i of n    documents and signatures of its units
     decide      one process    duplicates, splits, tokenizer, the plan of the shards
-    shards      part i of n    its shards
+    shards      part i of n    its shards, or its files where the product are documents
 
 A plain `data run` at the end finds all of it finished and writes manifest and report. Each output carries its own
 fingerprint, so neither n nor what ran where shows in the bytes, and a part may be given again at any time.
@@ -14,12 +14,14 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from configs.errors import MachineError, Problem, UserError
 from configs.loader import Loaded
 from data_pipeline import shards_stage, splits
 from data_pipeline.dedup.decisions import decisions_path
+from data_pipeline.inputs import Listing
 from data_pipeline.progress import Progress
 from data_pipeline.run import Road, corpus_of
 from data_pipeline.tokenize.codec import Codec
@@ -41,21 +43,31 @@ def run_phase(loaded: Loaded, phase: str, part: str, progress: Progress) -> None
             mine = share(listing.units, lambda unit: unit.size, index, parts)
             road.read(road.jobs(mine))
         elif phase == "decide":
-            road.prepare(listing)
+            road.clean(listing)
+            if loaded.config.data.product == "shards":
+                road.prepare(listing)
         elif phase == "shards":
             jobs = [job for job in road.jobs(listing.units) if decisions_path(out, job.unit).exists()]
+            if loaded.config.data.product == "documents":
+                _require(len(jobs), listing, "decisions", out)
+                road.write_documents(share(jobs, lambda job: job.unit.size, index, parts))
+                return
             lots = [splits.finished(job) for job in jobs]
             known = [found for found in lots if found is not None]
-            if len(known) < len(listing.units) or not (out / TOKENIZER_PATH).is_file():
-                missing = len(listing.units) - len(known)
-                raise MachineError(
-                    f"{missing} of {len(listing.units)} units have no lots" if missing else "there is no tokenizer",
-                    where=str(out),
-                    go_on="`millrace data run CONFIG --phase decide` comes before this one",
-                )
+            _require(len(known), listing, "lots", out)
+            if not (out / TOKENIZER_PATH).is_file():
+                raise MachineError("there is no tokenizer", where=str(out), go_on=_BEFORE)
             codec = Codec.load(out / TOKENIZER_PATH)
             shards = shards_stage.plan_shards(loaded.config, out, listing.units, known, codec)
-            road.write(share(shards, lambda job: job.text_bytes, index, parts))
+            road.write_shards(share(shards, lambda job: job.text_bytes, index, parts))
+
+
+_BEFORE = "`millrace data run CONFIG --phase decide` comes before this one"
+
+
+def _require(found: int, listing: Listing, what: str, out: Path) -> None:
+    if missing := len(listing.units) - found:
+        raise MachineError(f"{missing} of {len(listing.units)} units have no {what}", where=str(out), go_on=_BEFORE)
 
 
 def share(items: Sequence[T], size: Callable[[T], int], index: int, parts: int) -> list[T]:

@@ -20,8 +20,8 @@ import pyarrow as pa
 
 from configs.errors import MachineError, UserError
 from configs.schema.tree import Config
-from data_pipeline.documents_stage import documents_path
-from data_pipeline.output import fingerprint, read_batches, read_summary, write_json
+from data_pipeline.kept import kept_batches, kept_content
+from data_pipeline.output import fingerprint, write_json
 from data_pipeline.pool import advance
 from data_pipeline.shards.atomic import PARTIAL
 from data_pipeline.shards.manifest import ShardEntry, shard_path
@@ -102,9 +102,7 @@ def plan_shards(
                     max_document_tokens=config.shards.max_document_tokens,
                     tokenizer=codec.hash,
                     versions=versions(),
-                    units=[
-                        [read_summary(documents_path(out, unit))["content"], found["content"]] for unit, found in chosen
-                    ],
+                    units=[[kept_content(out, unit), found["content"]] for unit, found in chosen],
                 )
                 jobs.append(
                     ShardJob(
@@ -207,7 +205,7 @@ def _encoded(job: ShardJob, codec: Codec) -> Iterator[tuple[int, bytes, str, str
     for unit in job.units:
         found = read_lots(job.out, unit)
         start = 0
-        for batch in read_batches(documents_path(job.out, unit)):
+        for batch in kept_batches(job.out, unit):
             rows = np.flatnonzero(found.split[start : start + len(batch)] == split)
             for part in _portions(rows, found.bytes[start + rows]):
                 few = batch.select(["id", "text", "url"]).take(pa.array(part))

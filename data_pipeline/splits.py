@@ -48,7 +48,7 @@ class Lots:
 
 def lots_path(out: Path, unit: Unit) -> Path:
     """The unit's lots."""
-    return unit_path(out / "work" / "lots", unit.source, unit.index)
+    return unit_path(out / "work" / "lots", unit)
 
 
 def read_lots(out: Path, unit: Unit) -> Lots:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import xxhash
+
 from configs.errors import Problem
 
 
@@ -29,7 +31,9 @@ class Piece:
 
     relative_path: of the file, or of the first member of a group. start, end: the bytes of the file (of the stored
     file, not of what it decodes to) that hold the unit's records; for a group 0 and the sum of its sizes.
-    whole: no other unit reads this file.
+    whole: no other unit reads this file. of_file: a slice is known by the hash of the whole file, without which its
+    bytes mean nothing (the footer of Parquet). xxh3: 32 hex digits that stand for the hash of an input that is not
+    read before its unit is (a remote one); else "".
     """
 
     relative_path: str
@@ -38,6 +42,8 @@ class Piece:
     end: int
     whole: bool
     members: tuple[Member, ...] = ()
+    of_file: bool = False
+    xxh3: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,9 @@ class Plan:
     problems: list[Problem] = field(default_factory=list)
 
 
-def unit_path(root: Path, source: str, index: int, suffix: str = ".arrow") -> Path:
-    """Where a unit's output lies below `root`: at most 1,000 units per directory."""
-    return Path(root) / source / f"{index // 1000:03d}" / f"{index:07d}{suffix}"
+def unit_path(root: Path, unit: Unit, suffix: str = ".arrow") -> Path:
+    """Where a unit's output lies below `root`: named by what the unit is, not by its place among others, so that a new
+    input leaves the outputs of all others where they are. Below 1,000 units per directory up to 3 million units."""
+    place = f"{printable(unit.relative_path)}\0{unit.start}\0{unit.members[-1].relative_path if unit.members else ''}"
+    name = xxhash.xxh3_64_hexdigest(place.encode("utf-8", "surrogateescape"))
+    return Path(root) / unit.source / name[:3] / f"{name}{suffix}"

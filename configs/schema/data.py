@@ -46,6 +46,9 @@ class Data(Section):
     """Where the corpus is, and how it is made and read."""
 
     dir: str = Field(default="corpus", description="written by `millrace data run`, read by `millrace train`")
+    product: Literal["shards", "documents"] = Field(
+        default="shards", description="what a run ends with: shards of tokens, or clean documents as Parquet"
+    )
     seed: int = Field(default=0, ge=0, description="content: order inside shards, split, tokenizer sample")
     unit_bytes: Bytes = Field(default=256_000_000, gt=0, description="content: larger inputs are cut into units of it")
     workers: int = Field(default=0, ge=0, description="processes of `data run`; 0: one per core")

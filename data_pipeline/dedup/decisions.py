@@ -35,7 +35,7 @@ kept one). reason: "" for a kept one."""
 
 def decisions_path(out: Path, unit: Unit) -> Path:
     """The unit's decisions."""
-    return unit_path(out / "work" / "decisions", unit.source, unit.index)
+    return unit_path(out / "work" / "decisions", unit)
 
 
 def decide(

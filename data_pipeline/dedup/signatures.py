@@ -1,6 +1,7 @@
 """Signatures: what deduplication needs of a unit's documents, so that no later stage of it reads their texts.
 
-One row per document of the unit, in order. A further kind of duplicate adds its columns here (MinHash: its bands).
+One row per document of the unit that the rules keep, in order. A further kind of duplicate adds its columns here
+(MinHash: its bands).
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import pyarrow.compute as pc
 import xxhash
 
 from data_pipeline.documents import content_hash
-from data_pipeline.documents_stage import documents_path
-from data_pipeline.output import fingerprint, read_batches, read_fingerprint, read_summary, write_arrow
+from data_pipeline.kept import kept_batches, kept_content
+from data_pipeline.output import fingerprint, read_fingerprint, read_summary, write_arrow
 from data_pipeline.pool import Job, advance
 from data_pipeline.units import Unit, unit_path
 
@@ -36,17 +37,16 @@ SIGNATURE_SCHEMA = pa.schema(
 
 def signatures_path(out: Path, unit: Unit) -> Path:
     """The unit's signatures."""
-    return unit_path(out / "work" / "signatures", unit.source, unit.index)
+    return unit_path(out / "work" / "signatures", unit)
 
 
 def process(job: Job) -> dict[str, Any]:
     """Writes the signatures of one unit; returns their summary."""
-    source = documents_path(job.out, job.unit)
     total = 0
 
     def rows() -> Iterator[pa.RecordBatch]:
         nonlocal total
-        for batch in read_batches(source):
+        for batch in kept_batches(job.out, job.unit):
             result = sign(batch)
             total += int(pc.sum(result.column("bytes")).as_py() or 0)
             advance(batch.nbytes)
@@ -86,5 +86,4 @@ def sign(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _fingerprint(job: Job) -> str:
-    content = read_summary(documents_path(job.out, job.unit))["content"]
-    return fingerprint(stage="signatures", version=VERSION, documents=content)
+    return fingerprint(stage="signatures", version=VERSION, documents=kept_content(job.out, job.unit))

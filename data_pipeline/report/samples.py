@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from configs.errors import MachineError, UserError
 from data_pipeline.output import read_batches
@@ -68,27 +71,44 @@ def _rejects(work: Path) -> Iterator[Example]:
                     row["id"].hex(), row["url"], row["source"], row["stage"], row["reason"],
                     f"measured {row['value']:.4g}", row["text"],
                 )  # fmt: skip
+    for path in _spread(sorted((work / "verdicts").glob("*/*/*.arrow"))):
+        yield from _filtered(path, work / "documents" / path.relative_to(work / "verdicts"))
     for path in _spread(sorted((work / "decisions").glob("*/*/*.arrow"))):
         yield from _duplicates(path, work / "documents" / path.relative_to(work / "decisions"))
+
+
+def _filtered(verdicts: Path, documents: Path) -> Iterator[Example]:
+    gone = {
+        row["id"]: row
+        for batch in _batches(verdicts)
+        for row in batch.filter(pc.invert(batch.column("keep"))).to_pylist()
+    }
+    left: dict[str, int] = {}
+    for doc_id, row in _rows(documents, gone):
+        verdict = gone[doc_id]
+        left[verdict["reason"]] = left.get(verdict["reason"], REJECTED_PER_REASON) - 1
+        if left[verdict["reason"]] >= 0:
+            note = f"measured {verdict['value']:.4g}"
+            yield Example(doc_id.hex(), row["url"], row["source"], "filter", verdict["reason"], note, row["text"])
 
 
 def _duplicates(decisions: Path, documents: Path) -> Iterator[Example]:
     gone = {
         row["id"]: row
         for batch in _batches(decisions)
-        for row in batch.filter(pa.compute.invert(batch.column("keep"))).to_pylist()
+        for row in batch.filter(pc.invert(batch.column("keep"))).to_pylist()
     }
-    if not gone:
-        return
-    left = REJECTED_PER_REASON
+    for doc_id, row in itertools.islice(_rows(documents, gone), REJECTED_PER_REASON):
+        note = f"copy of {gone[doc_id]['kept_id'].hex()}"
+        yield Example(doc_id.hex(), row["url"], row["source"], "dedup", gone[doc_id]["reason"], note, row["text"])
+
+
+def _rows(documents: Path, wanted: Container[bytes]) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Id and row of the documents that are wanted, in order."""
     for batch in _batches(documents):
         for i, doc_id in enumerate(batch.column("id").to_pylist()):
-            if doc_id in gone and left:
-                left -= 1
-                decision = gone[doc_id]
-                row = batch.slice(i, 1).to_pylist()[0]
-                note = f"copy of {decision['kept_id'].hex()}"
-                yield Example(doc_id.hex(), row["url"], row["source"], "dedup", decision["reason"], note, row["text"])
+            if doc_id in wanted:
+                yield doc_id, batch.slice(i, 1).to_pylist()[0]
 
 
 def _spread(paths: Sequence[Path]) -> Sequence[Path]:

@@ -12,8 +12,7 @@ import xxhash
 
 from data_pipeline.columns import column
 from data_pipeline.dedup.signatures import signatures_path
-from data_pipeline.documents_stage import documents_path
-from data_pipeline.output import read_batches
+from data_pipeline.kept import kept_batches
 from data_pipeline.shards.schema import SPLITS
 from data_pipeline.splits import read_lots
 from data_pipeline.units import Unit
@@ -101,7 +100,7 @@ def read_sample(out: Path, units: Sequence[Unit], sample: Sample) -> Iterator[st
         places = np.flatnonzero(sample.unit == index)
         places = places[np.argsort(sample.row[places], kind="stable")]
         start = 0
-        for batch in read_batches(documents_path(out, units[index])):
+        for batch in kept_batches(out, units[index]):
             rows = sample.row[places]
             here = (rows >= start) & (rows < start + len(batch))
             taken = batch.column("text").take(pa.array(rows[here] - start))

@@ -1,0 +1,116 @@
+"""The last phase of a run that ends with documents: what was kept of each unit, as a Parquet file.
+
+documents/SOURCE/... holds rows of documents.SCHEMA in the order of the unit. A unit of which nothing was kept has a
+file without rows: it too is finished.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from data_pipeline.columns import column
+from data_pipeline.dedup.decisions import decisions_path
+from data_pipeline.documents import SCHEMA
+from data_pipeline.documents_manifest import FileEntry
+from data_pipeline.kept import kept_batches, kept_content
+from data_pipeline.output import FINGERPRINT_KEY, SUMMARY_KEY, AtomicFile, fingerprint, read_summary
+from data_pipeline.pool import Job, advance
+from data_pipeline.shards.atomic import PARTIAL, file_xxh3
+from data_pipeline.units import Unit, unit_path
+
+VERSION = 1
+FOLDER = "documents"
+
+
+def parquet_path(out: Path, unit: Unit) -> Path:
+    """Where the unit's Parquet file lies."""
+    return unit_path(out / FOLDER, unit, ".parquet")
+
+
+def process(job: Job) -> dict[str, Any]:
+    """Writes the file of one unit; returns its summary: `documents` and `bytes` (of text), as counts, and its entry."""
+    path = parquet_path(job.out, job.unit)
+    keep = column(decisions_path(job.out, job.unit), "keep")
+    target = AtomicFile(path)
+    documents = size = start = 0
+    try:
+        with target._faults():
+            schema = SCHEMA.with_metadata({FINGERPRINT_KEY: _fingerprint(job).encode()})
+            writer = pq.ParquetWriter(target.file, schema, compression="zstd", write_page_checksum=True)
+            for batch in kept_batches(job.out, job.unit):
+                mine = keep[start : start + len(batch)]
+                start += len(batch)
+                advance(batch.nbytes)
+                if not mine.any():
+                    continue
+                rows = batch if mine.all() else batch.filter(pa.array(mine))
+                documents += len(rows)
+                size += int(pc.sum(pc.binary_length(rows.column("text"))).as_py())
+                writer.write_batch(rows.replace_schema_metadata(schema.metadata))
+            summary = {"documents": _count(documents), "bytes": _count(size)}
+            writer.add_key_value_metadata({SUMMARY_KEY: orjson.dumps(summary)})
+            writer.close()
+        target.commit()
+    finally:
+        target.abandon()
+    return _with_entry(job, summary)
+
+
+def finished(job: Job) -> dict[str, Any] | None:
+    """The summary of a unit's file if it is whole and follows from what is kept now, else None."""
+    try:
+        known = pq.read_metadata(parquet_path(job.out, job.unit)).metadata or {}
+        if known.get(FINGERPRINT_KEY) != _fingerprint(job).encode():
+            return None
+        return _with_entry(job, orjson.loads(known[SUMMARY_KEY]))
+    except (OSError, pa.ArrowException, ValueError, KeyError):
+        return None
+
+
+def stale_files(out: Path, units: Sequence[Unit]) -> list[Path]:
+    """Parquet files of units that the corpus no longer has."""
+    expected = {parquet_path(out, unit) for unit in units}
+    found = sorted(path for path in (out / FOLDER).rglob("*") if path.is_file())
+    return [path for path in found if path not in expected and not path.name.endswith(PARTIAL)]
+
+
+def versions() -> dict[str, str]:
+    """Libraries whose version decides the bytes of a file."""
+    return {"pyarrow": version("pyarrow")}
+
+
+def _with_entry(job: Job, summary: dict[str, Any]) -> dict[str, Any]:
+    path = parquet_path(job.out, job.unit)
+    entry = FileEntry(
+        path=str(path.relative_to(job.out)).replace(os.sep, "/"),
+        source=job.unit.source,
+        documents=summary["documents"]["kept"],
+        text_bytes=summary["bytes"]["kept"],
+        bytes=path.stat().st_size,
+        xxh3=file_xxh3(path),
+    )
+    return {**summary, "entry": entry}
+
+
+def _count(number: int | np.integer) -> dict[str, Any]:
+    return {"in": int(number), "kept": int(number), "rejected": {}}
+
+
+def _fingerprint(job: Job) -> str:
+    return fingerprint(
+        stage="parquet",
+        version=VERSION,
+        documents=kept_content(job.out, job.unit),
+        decisions=read_summary(decisions_path(job.out, job.unit))["content"],
+        versions=versions(),
+    )
