@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from configs.schema.clean import Clean
-from data_pipeline.clean import gopher_quality
+from data_pipeline.clean import c4, fineweb, gopher_quality, gopher_repetition, lines
 from data_pipeline.clean.rule import Rule
 
 RULE_VERSION = 1
@@ -19,7 +19,13 @@ RULE_VERSION = 1
 UNSPACED = 0.5
 """Documents with a larger `unspaced_share` are out of the scope "spaced"."""
 
-RULES: tuple[Rule, ...] = (*gopher_quality.RULES,)
+RULES: tuple[Rule, ...] = (
+    *lines.RULES,
+    *c4.RULES,
+    *gopher_quality.RULES,
+    *gopher_repetition.RULES,
+    *fineweb.RULES,
+)
 
 
 def in_force(config: Clean) -> tuple[Rule, ...]:
