@@ -10,11 +10,20 @@ from configs.loader import Loaded
 from data_pipeline import check
 from data_pipeline.inputs import plan_sources
 from launchers.slurm.client import private_directory
+from launchers.slurm.room import Room
 from launchers.slurm.script import PART, Job, python
 
+UNLIMITED = Room()
+_SINGLE = 3
+"""Jobs of one task among those of a corpus: list, decide, finish."""
 
-def corpus_jobs(loaded: Loaded) -> list[Job]:
-    """The jobs that make the corpus, each after the one before it. UserError: all problems of config and inputs."""
+
+def corpus_jobs(loaded: Loaded, room: Room = UNLIMITED, others: int = 0) -> list[Job]:
+    """The jobs that make the corpus, each after the one before it. UserError: all problems of config and inputs.
+
+    room: what the queue takes; arrays become shorter to fit, and a task of them does more units. others: jobs submitted
+    beside these.
+    """
     plans = [] if (found := check.problems(loaded)) else plan_sources(loaded.config)
     found += [problem for plan in plans for problem in plan.problems if problem not in found]
     if found:
@@ -25,7 +34,8 @@ def corpus_jobs(loaded: Loaded) -> list[Job]:
     run = [*python(cluster), "-m", "millrace", "data", "run", str(path)]
     if not loaded.config.data.workers:  # a node's cores are not all this task's
         run.append(f"data.workers={cluster.cpus_per_task}")
-    read, write = min(units, cluster.array_tasks), min(3 * units, cluster.array_tasks)
+    wanted = [min(units, cluster.array_tasks), min(3 * units, cluster.array_tasks)]
+    (read, write), reasons = room.fit(wanted, others + _SINGLE)
     phases = [
         ("list", ["--phase", "list"], 0),
         ("documents", ["--phase", "documents", "--part", f"{PART}/{read}"], read),
@@ -33,10 +43,15 @@ def corpus_jobs(loaded: Loaded) -> list[Job]:
         ("shards", ["--phase", "shards", "--part", f"{PART}/{write}"], write),
         ("finish", [], 0),
     ]
+    notes = {}
+    for phase, tasks, asked, reason in zip(("documents", "shards"), (read, write), wanted, reasons, strict=True):
+        if reason:
+            notes[phase] = f"data-{phase} is an array of {tasks} instead of {asked}, which each do more: {reason}"
     return [
-        Job(f"data-{name}", [*run, *options], corpus, path.parent, parts=parts, after=[place - 1] if place else [])
+        Job(f"data-{name}", [*run, *options], corpus, path.parent, parts=parts, after=[place - 1] if place else [],
+            note=notes.get(name, ""))
         for place, (name, options, parts) in enumerate(phases)
-    ]
+    ]  # fmt: skip
 
 
 def resolved_config(loaded: Loaded) -> Path:

@@ -38,14 +38,16 @@ def run(config: str, overrides: Sequence[str], procs: int, cluster: str) -> None
         found += _training(loaded, procs, made, bool(cluster))
     if not found and not data and not train:
         raise UserError(f"{config} has neither `sources` to make a corpus from nor a `model` to train")
-    said = ""
+    said, notes = "", list[str]()
     if cluster and sound({"cluster"}):
-        queue, said = _queue(loaded, data and not found, train)
+        queue, said, notes = _queue(loaded, data and not found, train)
         found += queue
     if found:
         raise UserError(*found)
     halves = [name for name, there in (("data", data), ("training", train), ("queue", cluster and not said)) if there]
     typer.echo(f"{config}: no problem found ({' and '.join(halves)}){said}")
+    for note in notes:
+        typer.echo(note)
 
 
 def _training(loaded: Loaded, procs: int, corpus: bool, cluster: bool) -> list[Problem]:
@@ -59,19 +61,24 @@ def _training(loaded: Loaded, procs: int, corpus: bool, cluster: bool) -> list[P
     return found + pretrain_check.disk_problems(loaded, corpus)
 
 
-def _queue(loaded: Loaded, data: bool, train: bool) -> tuple[list[Problem], str]:
-    """Problems with the queue's limits, and what to say where it could not be asked."""
-    from launchers.slurm import limits
+def _queue(loaded: Loaded, data: bool, train: bool) -> tuple[list[Problem], str, list[str]]:
+    """Problems with the queue's limits, what to say where it could not be asked, and what its limits change."""
+    from launchers.slurm import limits, room
 
-    parts = 0
-    if data:
-        from data_pipeline.slurm import corpus_jobs
-
-        parts = max(job.parts for job in corpus_jobs(loaded))
     cluster = loaded.config.cluster
     try:
-        return limits.problems(cluster, loaded.where, cluster.nodes if train else 1, parts), ""
+        found = limits.problems(cluster, loaded.where, cluster.nodes if train else 1)
+        there = room.ask(cluster)
     except UserError as error:
-        return [], f"; its queue was not asked: {error.problems[0].what}"
+        return [], f"; its queue was not asked: {error.problems[0].what}", []
     except MachineError as error:
-        return [], f"; its queue was not asked: {error.what}"
+        return [], f"; its queue was not asked: {error.what}", []
+    if not data:
+        full = there.problem(1)
+        return [*found, full] if full else found, "", []
+    from data_pipeline.slurm import corpus_jobs
+
+    try:
+        return found, "", [job.note for job in corpus_jobs(loaded, there, int(train)) if job.note]
+    except UserError as error:
+        return found + error.problems, "", []

@@ -12,10 +12,11 @@ from typing import Any
 
 import typer
 
-from configs.errors import Problem, UserError
+from configs.errors import MachineError, Problem, UserError
 from configs.loader import Loaded, load
 from launchers.slurm.client import require
 from launchers.slurm.records import Submitted
+from launchers.slurm.room import Room, ask
 from launchers.slurm.script import Job
 from launchers.slurm.submit import dry_run, refuse_busy, submit
 
@@ -27,12 +28,19 @@ def run(
     if half not in ("", "data", "train"):
         raise UserError(Problem(f"there is no half {half!r}", "--only", "write data or train"))
     loaded = load(config, overrides, [cluster] if cluster else [])
-    jobs = _jobs(loaded, config, half, allow)
     here = Path.cwd()
     if dry:
-        typer.echo(dry_run(jobs, loaded.config.cluster, here))
+        there, unasked = _room(loaded)
+        typer.echo(dry_run(_jobs(loaded, config, half, allow, there), loaded.config.cluster, here))
+        if unasked:
+            typer.echo(f"the limits of the queue were not asked: {unasked}", err=True)
         return
+    require()
+    jobs = _jobs(loaded, config, half, allow, ask(loaded.config.cluster))
     submitted = _submit(loaded, jobs, here)
+    for job in jobs:
+        if job.note:
+            typer.echo(job.note, err=as_json)
     if as_json:
         typer.echo(json.dumps([asdict(record) for record in submitted], indent=2, ensure_ascii=False))
         return
@@ -43,7 +51,17 @@ def run(
     typer.echo(f"`millrace jobs` tells how they fare, `millrace logs -f {last}` what {last} prints")
 
 
-def _jobs(loaded: Loaded, config: str, half: str, allow: Sequence[str]) -> list[Job]:
+def _room(loaded: Loaded) -> tuple[Room, str]:
+    """For a dry run: the queue's room, or none known and why."""
+    try:
+        return ask(loaded.config.cluster), ""
+    except UserError as error:
+        return Room(), error.problems[0].what
+    except MachineError as error:
+        return Room(), error.what
+
+
+def _jobs(loaded: Loaded, config: str, half: str, allow: Sequence[str], room: Room) -> list[Job]:
     from data_pipeline.slurm import corpus_jobs
     from pretrain.slurm import training_job
 
@@ -52,7 +70,9 @@ def _jobs(loaded: Loaded, config: str, half: str, allow: Sequence[str]) -> list[
     if not data and not train:
         what = {"data": "no `sources` to make a corpus from", "train": "no `model` to train"}
         raise UserError(f"{config} has {what.get(half, ' and '.join(what.values()))}")
-    jobs = corpus_jobs(loaded) if data else []
+    if not data and (full := room.problem(1)):
+        raise UserError(full)
+    jobs = corpus_jobs(loaded, room, others=int(train)) if data else []
     if train:
         job = training_job(loaded, allow, corpus=not data)
         jobs.append(replace(job, after=[len(jobs) - 1]) if jobs else job)
@@ -66,7 +86,6 @@ def _submit(loaded: Loaded, jobs: Sequence[Job], here: Path) -> list[Submitted]:
     from data_pipeline.slurm import write_config
     from pretrain.local import prepare_run
 
-    require()
     refuse_busy(jobs)
     if any(not job.ranks for job in jobs):
         write_config(loaded)

@@ -21,7 +21,9 @@ class Cluster(Section):
     qos: str = Field(default="", description="quality of service")
     nodes: int = Field(default=1, ge=1, description="nodes of a training job; a part of a data job takes one")
     gpus_per_node: int = Field(default=0, ge=0, description="of a training job")
-    tasks_per_node: int = Field(default=0, ge=0, description="training processes per node; 0: one per GPU, at least one")
+    tasks_per_node: int = Field(
+        default=0, ge=0, description="training processes per node; 0: one per GPU, at least one"
+    )
     cpus_per_task: int = Field(default=1, ge=1, description="of a training process; of a part of a data job")
     memory: Bytes = Field(default=0, ge=0, description="per node, in whole MiB; 0: the site's default")
     time: str = Field(default="", description="limit, as Slurm writes it: minutes, HH:MM:SS or D-HH:MM:SS")
@@ -47,6 +49,11 @@ class Cluster(Section):
     @property
     def processes_per_node(self) -> int:
         return self.tasks_per_node or self.gpus_per_node or 1
+
+    @property
+    def cpus_per_node(self) -> int:
+        """Of a training job: its one task per node starts all of the node's processes."""
+        return self.cpus_per_task * self.processes_per_node
 
     @field_validator("time")
     @classmethod

@@ -66,13 +66,15 @@ def _table(rows: list[tuple[str, ...]]) -> None:
 
 
 def _details(record: Submitted, reason: str, why: str) -> None:
+    from configs.terminal import for_stdout
+
     typer.echo(f"\ndirectory  {record.directory}\nscript     {record.script}")
     for path in record.logs():
         typer.echo(f"log        {path}")
     if reason:
         typer.echo(f"reason     {reason}")
     if why:
-        typer.echo(why)
+        typer.echo(for_stdout(why))
 
 
 def logs(
@@ -81,6 +83,7 @@ def logs(
     node: Annotated[str, typer.Option(help="Only this node's.")] = "",
 ) -> None:
     """What a job printed: the batch script, then each node."""
+    from configs.terminal import for_stdout
     from launchers.slurm.client import require
     from launchers.slurm.follow import lines
     from launchers.slurm.jobs import states
@@ -90,7 +93,7 @@ def logs(
         require()
     printed = False
     for line in lines(record, node, (lambda: states([record])[record.id].alive) if follow else None):
-        typer.echo(line)
+        typer.echo(for_stdout(line))
         printed = True
     if not printed:
         typer.echo(f"job {job} has printed nothing so far; `millrace jobs {job}` tells its state", err=True)

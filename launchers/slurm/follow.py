@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,8 +40,8 @@ def lines(job: Submitted, node: str, more: Callable[[], bool] | None) -> Iterato
 
 
 def _is_of(log: Path, node: str) -> bool:
-    """Whether it is the node's log; the first task of a node writes the node's name at its top."""
+    """Whether it is the node's log; the launcher writes the node's name at its top."""
     if log.stem.endswith(f"-node-{node}"):
         return True
     with log.open("rb") as file:
-        return f": node {node}: ".encode() in file.read(4096)
+        return re.search(rf"^node {re.escape(node)}: rank".encode(), file.read(4096), re.MULTILINE) is not None

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from configs.errors import UserError
 from launchers.local import last_words
+from launchers.slurm import failure
 from launchers.slurm.client import call
 from launchers.slurm.records import Submitted, records
 
@@ -154,33 +155,19 @@ def active(directory: Path) -> tuple[Submitted, str] | None:
 
 
 def why(job: Submitted) -> str:
-    """The words of the first task that failed, from the logs; "" where none says anything.
-
-    srun notes each task that ends badly in the order in which it hears of it; peers of a dead rank fail after it.
-    """
-    logs = job.logs()
-    texts = {log: log.read_text(encoding="utf-8", errors="replace") for log in logs}
+    """The words of the first rank or task that failed, from the logs; "" where none says anything."""
+    texts = {log: log.read_text(encoding="utf-8", errors="replace") for log in job.logs()}
     batch = texts.get(Path(job.folder) / f"job-{job.id}.log", "")
-    first = re.search(r"^srun: error: (\S+): tasks? ([0-9]+)[^:]*: (.+)$", batch, flags=re.MULTILINE)
-    if first is None:
-        told = [
-            last_words(text) for text in texts.values() if re.search(r"^(error|fault|Traceback)", text, re.MULTILINE)
-        ]
-        return told[0] if told else last_words(batch)
-    node, task, how = first.groups()
-    # Tasks are numbered through all nodes, so only one log has lines of this one.
-    said = "".join(of_task(text, task) for text in texts.values())
-    words = last_words(re.sub(r"\Anode \S+: ranks? .*\n", "", said))
-    return f"task {task} on {node}: {how[0].lower()}{how[1:]}\n{words}".rstrip()
+    if words := failure.first(Path(job.folder), job.id, batch):
+        return words
+    told = [last_words(text) for text in texts.values() if re.search(r"^(error|fault|Traceback)", text, re.MULTILINE)]
+    return told[0] if told else last_words(batch)
 
 
 def headline(why: str) -> str:
-    """The one line of it that says most: the message of an error, else the last line, an exception's."""
-    lines = why.strip().split("\n")
-    return next((line for line in lines if line.startswith(("error: ", "fault: "))), lines[-1])
-
-
-def of_task(text: str, task: str) -> str:
-    """The lines of one task, without srun's label and torch's own."""
-    label = re.compile(rf"^ *{task}: ?(?:\[rank\d+\]: ?)?")
-    return "".join(label.sub("", line, count=1) for line in text.splitlines(keepends=True) if label.match(line))
+    """The one line of it that says most: the first error, else the exception, else the last fault's message."""
+    lines = [line for line in why.strip().split("\n") if line[:1].strip()]
+    if errors := [line for line in lines if line.startswith("error: ")]:
+        return errors[0]
+    faults = [line for line in lines if line.startswith("fault: ")]
+    return faults[-1] if faults and "Traceback" not in why else lines[-1] if lines else ""

@@ -1,4 +1,4 @@
-"""What a cluster would refuse, asked before anything is submitted: partitions, their sizes and times, arrays."""
+"""What a cluster would refuse, asked before anything is submitted: partitions, their sizes and times."""
 
 from __future__ import annotations
 
@@ -8,19 +8,15 @@ from collections.abc import Callable
 from configs.errors import Problem
 from configs.schema.cluster import Cluster
 from configs.suggest import nearest
-from launchers.slurm.client import call, config_value
+from launchers.slurm.client import call
 
 
-def problems(cluster: Cluster, where: Callable[[str], str], nodes: int, parts: int) -> list[Problem]:
-    """nodes: of the largest job. parts: of the largest array, 0 for none. where: key -> the place to mend it.
+def problems(cluster: Cluster, where: Callable[[str], str], nodes: int) -> list[Problem]:
+    """nodes: of the largest job. where: key -> the place to mend it.
 
     Raises as `client.call`: UserError (no Slurm here), TryLater (Slurm does not answer).
     """
     found = []
-    largest = int(config_value("MaxArraySize") or 0)
-    if parts > largest > 0:
-        what = f"an array of {parts} tasks: this Slurm takes {largest} (MaxArraySize)"
-        found.append(Problem(what, where("cluster.array_tasks"), f"use at most cluster.array_tasks={largest}"))
     known = _partitions()
     asked = [name for name in cluster.partition.split(",") if name]
     for name in asked:

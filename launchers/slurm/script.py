@@ -18,14 +18,17 @@ PART = "{part}"
 SIGNAL_SECONDS = 90
 """How long before its end a job hears of it (USR2); Slurm keeps to that within a minute."""
 
+END_SECONDS = 40
+"""Between the end of a job's first launcher and the last. torch's launcher gives a rank that is deaf to SIGTERM 30."""
+
 
 @dataclass(frozen=True)
 class Job:
     """One batch job: a command, started once, or in `parts` array tasks, or as the ranks of a process group.
 
-    name: a word. ranks: start the command as nodes x processes_per_node ranks that can meet. after: places of the jobs
-    of the same submission that must have ended well. works_on: the run or corpus that it writes. folder: of its script and
-    logs. environment: variables for its script.
+    name: a word. ranks: start the command as nodes x processes_per_node ranks that can meet, by one launcher per node.
+    after: places of the jobs of the same submission that must have ended well. works_on: the run or corpus that it writes.
+    folder: of its script and logs. environment: variables for its script. note: what the user should know of it.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Job:
     parts: int = 0
     after: Sequence[int] = ()
     environment: dict[str, str] = field(default_factory=dict)
+    note: str = ""
 
     @property
     def output(self) -> str:
@@ -83,8 +87,8 @@ def _parameters(job: Job, cluster: Cluster, directory: Path) -> dict[str, Any]:
     parameters: dict[str, Any] = {
         "job_name": job.name,
         "nodes": cluster.nodes if job.ranks else 1,
-        "ntasks_per_node": cluster.processes_per_node if job.ranks else 1,
-        "cpus_per_task": cluster.cpus_per_task,
+        "ntasks_per_node": 1,
+        "cpus_per_task": cluster.cpus_per_node if job.ranks else cluster.cpus_per_task,
         "signal_delay_s": SIGNAL_SECONDS,
         "stderr_to_stdout": True,
         "use_srun": False,
@@ -112,7 +116,7 @@ def _setup(job: Job, cluster: Cluster) -> list[str]:
     if job.ranks:
         port = shlex.join([*cluster.container, *python(cluster), "-m", "launchers.slurm.port"])
         lines += [
-            "# The ranks meet on this node, the first: by the address Slurm has for it, at a port that stays held.",
+            "# The nodes meet at this one, the first: by the address Slurm has for it, at a port that stays held.",
             'export MASTER_ADDR="$(scontrol --oneliner show node "$SLURMD_NODENAME"'
             " | sed -n 's/.* NodeAddr=\\([^ ]*\\) .*/\\1/p')\"",
             f"exec {{held}}< <({port})",
@@ -125,12 +129,16 @@ def _command(job: Job, cluster: Cluster) -> str:
     command = " ".join(_word(word) for word in [*cluster.container, *job.command])
     if not job.ranks:
         return command
+    # When the first launcher has ended the others have so long to end too, and to say why, before Slurm ends them.
     srun = [
-        "srun", "--export=ALL", f"--cpus-per-task={cluster.cpus_per_task}", "--kill-on-bad-exit=1",
-        "--label", "--open-mode=append", f"--output={job.folder / 'job-%j-node-%n.log'}",
+        "srun", "--export=ALL", f"--cpus-per-task={cluster.cpus_per_node}", "--kill-on-bad-exit=0",
+        f"--wait={END_SECONDS}", "--open-mode=append", f"--output={job.folder / 'job-%j-node-%n.log'}",
     ]  # fmt: skip
-    task = [*cluster.container, *python(cluster), "-m", "launchers.slurm.task"]
-    return " ".join([shlex.join(srun), "\\\n ", shlex.join(task), "\\\n ", " ".join(map(_word, job.command))])
+    module = [*cluster.container, *python(cluster), "-m"]
+    node = [*module, "launchers.slurm.node", str(cluster.processes_per_node), str(job.folder)]
+    told = f'{shlex.join([*module, "launchers.slurm.failure", str(job.folder)])} "$SLURM_JOB_ID"'
+    parts = [shlex.join(srun), shlex.join(node), " ".join(map(_word, job.command))]
+    return " \\\n  ".join(parts) + f" || {{\n  status=$?\n  {told}\n  exit $status\n}}"
 
 
 def _word(word: str) -> str:

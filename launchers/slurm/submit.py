@@ -23,7 +23,8 @@ def dry_run(jobs: Sequence[Job], cluster: Cluster, directory: Path) -> str:
     for job in jobs:
         after = [f"${{{jobs[place].name}}}" for place in job.after]
         command = ["sbatch", "--parsable", *_dependency(after), f"{job.name}.sh"]
-        shown.append(f"# {job.name}.sh: {' '.join(command)}\n{render(job, cluster, directory)}")
+        note = f"\n# {job.note}" if job.note else ""
+        shown.append(f"# {job.name}.sh: {' '.join(command)}{note}\n{render(job, cluster, directory)}")
     return "\n\n".join(shown)
 
 

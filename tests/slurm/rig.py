@@ -73,7 +73,7 @@ MessageTimeout=15
 KillWait=3
 BatchStartTimeout=10
 MinJobAge=86400
-MaxArraySize=64
+MaxArraySize=8
 JobRequeue=1
 PropagateResourceLimits=NONE
 SelectType=select/cons_tres
@@ -92,6 +92,7 @@ AccountingStoragePort={accounting}
 # With munge this is the socket to reach the accounting daemon with.
 AccountingStoragePass={dir}/munge.sock
 AccountingStorageTRES=gres/gpu
+AccountingStorageEnforce=limits
 AccountingStoreFlags=job_comment
 {nodes}
 PartitionName=main Nodes=ALL Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime=5 DefaultTime=30 MaxTime=600
@@ -190,6 +191,8 @@ class Rig:
         self._until("munged", lambda: self._succeeds("munge", "-n", "-S", str(self.directory / "munge.sock")))
         self._daemon("slurmdbd", "-D", SLURM_CONF=str(self.directory / "slurmdbd.conf"))
         self._until("slurmdbd", lambda: self._succeeds("sacctmgr", "-i", "add", "cluster", "rig"))
+        if self.user != "root":  # who is there from the first, and limits are for users that accounting knows
+            self._run("sacctmgr", "-i", "add", "user", self.user, "account=root")
 
     def _slurm(self) -> None:
         self._daemon("slurmctld", "-D")
