@@ -26,6 +26,8 @@ MAX_CORPUS_TOKENS = 4_000_000
 DOCUMENT_TOKENS = 1000
 DEFAULT_VOCABULARY = 50_257  # GPT-2's, where neither the configuration nor its tokenizer says otherwise
 
+COMPILED = "compiled_graphs"  # in rows of steps that compiled something
+
 COLUMNS = {
     "tokens_per_second": "tokens/s",
     "step_seconds": "s",
@@ -177,13 +179,17 @@ def _read(
 
     rows = read_metrics(run_dir)
     start: dict[str, Any] = next(row for row in rows if row.get("event") == "start")
-    steps = [row for row in rows if "step_seconds" in row and row["step"] > warmup]
+    # Compilation belongs to the warm-up, however late it happens.
+    steps = [row for row in rows if row.get("step", 0) > warmup and "step_seconds" in row and not row.get(COMPILED)]
+    if not steps:
+        raise UserError(f"every step after a warm-up of {warmup} compiled something: measure more of them (--steps)")
     values = {name: median(row[name] for row in steps) for name in COLUMNS if name in steps[0]}
     layout = {name: degree for name, degree in start["layout"].items() if isinstance(degree, int)}
     parts = [f"{name}{layout[name]}" for name in ("tp", "pp", "dp", "zero") if name in layout]
     train = loaded.config.train
     parts += [train.precision, f"seq{train.seq_length}", f"batch{train.global_batch}/{train.micro_batch}"]
-    label = " ".join([*parts, f"vocab{vocabulary}", f"procs{world_size}"])
+    parts += [f"vocab{vocabulary}", f"procs{world_size}", *(["compiled"] if train.compile else [])]
+    label = " ".join(parts)
     flops = start["peak"]["flops_per_device"]
     peak = start["peak"]["name"] + (f", {flops / 1e12:.3g} TFLOP/s each" if flops else "")
     return Measurement(Path(config).stem, label, peak, len(steps), cpu_seconds, values)

@@ -27,8 +27,9 @@ from pretrain.data.stream import SampleStream
 from pretrain.evaluate import Validation
 from pretrain.optimizer import learning_rate
 from pretrain.parallel.build import build_engine
+from pretrain.parallel.compile import counts
 from pretrain.parallel.layout import resolve
-from pretrain.parallel.runtime import Ranks, device
+from pretrain.parallel.runtime import Ranks, be_deterministic, device
 from pretrain.record import Recorder
 from pretrain.throughput import Meter
 
@@ -59,7 +60,7 @@ class Trainer:
             self._check_corpus(reader.state["corpus_id"], start.checkpoint)
             self.state = State(reader.step, reader.state["consumed"])
         if config.train.deterministic:
-            torch.use_deterministic_algorithms(True)
+            be_deterministic()
         self.engine = build_engine(config, manifest.vocab_size, self.layout, ranks, device())
         if reader:
             restore(self.engine, reader)
@@ -132,6 +133,7 @@ class Trainer:
     def step(self, batches: BatchReader) -> None:
         """One update and its row."""
         train, optimizer = self.config.train, self.config.optimizer
+        compiled = counts() if train.compile else (0, 0)
         started, waited = time.monotonic(), batches.wait_seconds
         batch = torch.from_numpy(batches.read(self.state.consumed))
         number = self.state.step + 1
@@ -139,6 +141,7 @@ class Trainer:
         result = self.engine.step(batch, rate)
         self.state = State(number, self.state.consumed + train.global_batch)
         seconds = time.monotonic() - started
+        compiling = self._compiling(compiled, number, seconds) if train.compile else {}
         if number % self.config.tracking.every == 0 or number == self.last_step:
             self.recorder.step(
                 number,
@@ -151,7 +154,18 @@ class Trainer:
                 step_seconds=seconds,
                 data_wait_seconds=batches.wait_seconds - waited,
                 **self.meter.rates(seconds),
+                **compiling,
             )
+
+    def _compiling(self, before: tuple[int, int], number: int, seconds: float) -> dict[str, float]:
+        """What the step compiled, said and as a field of its row; nothing where it compiled nothing. Rates of a step
+        that did are not those of training."""
+        graphs, breaks = (now - then for now, then in zip(counts(), before, strict=True))
+        if not graphs and number > self.start.step + 1:
+            return {}
+        self.recorder.say(f"step {number:>6}  its {seconds:.1f} s include compilation: {graphs} graphs, "
+                          f"{breaks} graph breaks")  # fmt: skip
+        return {"compiled_graphs": graphs}
 
     def evaluate(self, baseline: bool = False) -> None:
         """A row with validation loss and perplexity; with those of a unigram model beside them when `baseline`."""

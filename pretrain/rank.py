@@ -26,10 +26,13 @@ def main(run_dir: Path, allow: list[str]) -> None:
     import torch.distributed as dist
 
     from pretrain import check, resume
+    from pretrain.parallel.compile import problems as compile_problems
 
     loaded = load_file(run_dir / "config.yaml")
     world_size = int(os.environ["WORLD_SIZE"])
     if found := check.problems(loaded, world_size, allow):
+        raise UserError(*found)
+    if loaded.config.train.compile and (found := compile_problems(runtime.device().type)):
         raise UserError(*found)
     if threads := os.environ.get("OMP_NUM_THREADS"):
         torch.set_num_threads(int(threads))

@@ -53,6 +53,7 @@ class Recorder:
         facts = {
             "layout": layout.as_dict(),
             "world_size": layout.world_size,
+            "compile": loaded.config.train.compile,
             "host": platform.node(),
             "commit": commit,
             "corpus_id": stream.corpus_id,

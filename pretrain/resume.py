@@ -14,7 +14,8 @@ from pretrain.tracking.metrics import last_life as last_logged_life
 
 FREE = (
     "layout", "run", "tracking", "checkpoint", "eval", "cluster",
-    "train.stop_after", "train.micro_batch", "train.recompute", "data.dir", "data.workers", "data.prefetch",
+    "train.stop_after", "train.micro_batch", "train.recompute", "train.compile",
+    "data.dir", "data.workers", "data.prefetch",
     # What makes a corpus; training compares the corpus id instead.
     "sources", "extract", "clean", "dedup", "tokenizer", "split", "shards", "data.seed", "data.unit_bytes",
 )  # fmt: skip

@@ -64,6 +64,7 @@ class Train(Section):
     recompute: Literal["none", "selective", "full"] = Field(
         default="none", description="activations computed again in the backward pass: of attention, of whole blocks"
     )
+    compile: bool = Field(default=False, description="blocks through torch.compile, during the first step")
     deterministic: bool = Field(default=False, description="bit-exact on GPU too, at some cost in speed")
 
 
@@ -91,7 +92,9 @@ class Checkpoint(Section):
     """When the state is saved. The last step of a life is always saved."""
 
     every: int = Field(default=0, ge=0, description="steps between checkpoints; 0: only at the end of a life")
-    asynchronous: bool = Field(default=True, description="steps wait for the copy to host memory only, not for the disk")
+    asynchronous: bool = Field(
+        default=True, description="steps wait for the copy to host memory only, not for the disk"
+    )
 
 
 class Eval(Section):
@@ -114,4 +117,3 @@ class Tracking(Section):
     uri: str = Field(default="", description="MLflow tracking URI; empty: mlflow.db in run.dir; none: no mirror")
     experiment: str = Field(default="millrace")
     every: int = Field(default=1, ge=1, description="steps between rows of metrics.jsonl")
-

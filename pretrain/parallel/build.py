@@ -1,6 +1,9 @@
 """The one place that states the order in which a model is made ready to train on this rank:
 
-layers -> values by logical name -> tags for tensor parallelism -> device -> recompute -> engine
+layers -> values by logical name -> tags for tensor parallelism -> device -> compile -> recompute -> engine
+
+Recompute wraps what is compiled: traced through a checkpoint, the collectives of tensor parallelism would keep the whole
+block from being compiled.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from configs.schema.tree import Config
 from pretrain.model.initialize import initial_values
 from pretrain.model.layers import Block, SequentialModel, Shape
 from pretrain.model.logical import is_split, segments
+from pretrain.parallel.compile import compile_block, enable
 from pretrain.parallel.engine import Engine
 from pretrain.parallel.layout import Layout
 from pretrain.parallel.recompute import recompute
@@ -74,5 +78,10 @@ def _prepare(module: nn.Module, named: Named, config: Config, shape: Shape, rank
     set_initial_values(named, shape, ranks.tp_rank, config.train.seed)
     tag_parameters(named)
     module.to(device)
-    for block in (layer for layer in module.modules() if isinstance(layer, Block)):
-        recompute(block, config.train.recompute)
+    train = config.train
+    if train.compile:
+        enable(device.type == "cpu", train.deterministic)
+    for block in [layer for layer in module.modules() if isinstance(layer, Block)]:
+        if train.compile:
+            compile_block(block, train.seq_length, device)
+        recompute(block, train.recompute)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import tempfile
 import warnings
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
+
+from configs.errors import Problem, UserError
 
 _PREPARED = False
 
@@ -61,13 +61,32 @@ class Ranks:
     dp_size: int
 
 
+def gpu_of(local_rank: int, count: int) -> int:
+    """Which of the `count` GPUs that a process sees is its own. UserError where there are too few: NCCL shares none."""
+    if local_rank >= count:
+        what = f"process {local_rank} of this node has no GPU of its own: it sees {count}"
+        hint = (f"start at most {count} processes per node, show each of them all GPUs of the node "
+                "(CUDA_VISIBLE_DEVICES), or hide all of them to train on the CPU")  # fmt: skip
+        raise UserError(Problem(what, hint=hint))
+    return local_rank
+
+
 def device() -> Any:
-    """torch.device of this rank: its GPU where there is one, else the CPU."""
+    """torch.device of this rank: its GPU where there are any, else the CPU."""
     import torch
 
     if torch.cuda.is_available():
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        return torch.device("cuda", gpu_of(int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()))
     return torch.device("cpu")
+
+
+def be_deterministic() -> None:
+    """The same bits from the same start, on a GPU too. Before the first matrix product: cuBLAS reads its workspace then,
+    and without one of a fixed size torch refuses every product."""
+    import torch
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
 
 
 def start_groups(tp: int, pp: int, timeout_seconds: float = 600.0) -> Ranks:
@@ -103,10 +122,7 @@ def start_single() -> Ranks:
 
     prepare()
     if not dist.is_initialized():
-        handle, path = tempfile.mkstemp(prefix="millrace-rendezvous-")
-        os.close(handle)
-        Path(path).unlink()
-        dist.init_process_group("gloo", init_method=f"file://{path}", rank=0, world_size=1)
+        dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     from megatron.core import parallel_state
 
     if not parallel_state.model_parallel_is_initialized():

@@ -6,6 +6,8 @@ import pytest
 
 from configs.schema.train import Model
 from pretrain.flops import training_flops_per_token
+from pretrain.parallel.compile import problems
+from tests.conftest import absent
 
 TINY = """
 model: {num_layers: 2, hidden_size: 32, num_heads: 2}
@@ -57,6 +59,20 @@ def test_the_figures_are_those_of_a_real_run_and_agree_with_each_other(run_cli, 
     assert "measured fp32 matmul peak of this process" in done.stdout and "median of 5 steps" in done.stdout
     assert "step      7/7" in done.stderr and "step      7/7" not in done.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.json", "tiny.yaml"]
+
+
+def test_steps_that_compile_are_said_and_not_measured(run_cli, tmp_path):
+    if lacking := problems("cpu"):
+        absent("; ".join(problem.what for problem in lacking))
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    command = ["bench", "mfu", "tiny.yaml", "train.compile=true", "--seq", "32", "--warmup", "0", "--json", "out.json"]
+    done = run_cli(*command, "--steps", "4")
+    assert done.returncode == 0, done.stderr
+    assert "step      1  its " in done.stderr and "include compilation: 1 graphs, 0 graph breaks" in done.stderr
+    # Without a warm-up 4 steps would count; the first compiled.
+    assert "median of 3 steps" in done.stdout
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert all("procs1 compiled)" in row["name"] for row in found["results"])
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from pretrain.evaluate import share
 from pretrain.model.loss import IGNORE
 from pretrain.parallel import runtime
 from pretrain.parallel.build import build_engine
+from pretrain.parallel.compile import counts
 from pretrain.parallel.engine import Engine
 from pretrain.parallel.layout import problems, resolve
 
@@ -55,12 +56,12 @@ def global_batch(config: Config, step: int, masked: bool) -> np.ndarray:
     return batch
 
 
-def make_engine(config: Config) -> Engine:
+def make_engine(config: Config, device: str = "cpu") -> Engine:
     """The engine of this rank, fresh."""
     ranks = runtime.start_groups(config.layout.tp, config.layout.pp)
     assert not problems(config, ranks.world_size), problems(config, ranks.world_size)
     layout = resolve(config, ranks.world_size)
-    return build_engine(config, VOCAB, layout, ranks, torch.device("cpu"))
+    return build_engine(config, VOCAB, layout, ranks, torch.device(device))
 
 
 def train(
@@ -75,15 +76,18 @@ def train(
     load: str | None = None,
     save: str | None = None,
     fault: str | None = None,
+    compile: bool = False,
+    device: str = "cpu",
 ) -> dict[str, Any]:
     """Steps first ... steps; loss and gradient norm of each. load: run directory to restore from; save: to write to.
-    fault: a silent error to plant first."""
+    fault: a silent error to plant first. compiled: graphs, and breaks between them."""
     if fault:
         from tests.distributed.faults import FAULTS
 
         FAULTS[fault]()
-    config = make_config(family, layout, {"precision": precision, "recompute": recompute, "micro_batch": micro_batch})
-    engine = make_engine(config)
+    changed = {"precision": precision, "recompute": recompute, "micro_batch": micro_batch, "compile": compile}
+    config = make_config(family, layout, changed)
+    engine = make_engine(config, device)
     if load:
         found = newest(Path(load))
         assert found is not None
@@ -103,4 +107,11 @@ def train(
         writer = CheckpointWriter(engine, Path(save), life=1)
         writer.save(steps, state={})
         writer.finish()
-    return {"losses": losses, "norms": norms, "eval": total / tokens, "layout": engine.layout.as_dict()}
+    return {
+        "losses": losses,
+        "norms": norms,
+        "eval": total / tokens,
+        "layout": engine.layout.as_dict(),
+        "compiled": counts(),
+        "names": sorted(name for name, _ in engine.named_parameters()),
+    }

@@ -14,7 +14,7 @@ class Zygote:
     """Handle of the process of `tests.distributed.zygote`."""
 
     def __init__(self) -> None:
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "TORCHDYNAMO_DISABLE": "1"}
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "TORCHDYNAMO_DISABLE": "1", "CUDA_VISIBLE_DEVICES": ""}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.distributed.zygote"],
             stdin=subprocess.PIPE,
