@@ -166,6 +166,10 @@ def _internal(error: Exception) -> int:
 
 def _print(text: str) -> None:
     """To stderr; the first word of each finding in colour on a terminal, unless NO_COLOR is set."""
+    if sys.stderr.isatty():
+        from configs.terminal import harmless
+
+        text = harmless(text)  # paths and addresses in it are others' words
     if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
         import re
 

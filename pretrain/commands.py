@@ -48,6 +48,7 @@ def generate(
     import warnings
 
     from configs.errors import Problem, UserError
+    from configs.terminal import for_stdout, json_for_stdout
 
     if temperature == 0 and (top_k or top_p < 1 or count > 1):
         what = "--top-k, --top-p and --count draw tokens, and at temperature 0 nothing is drawn"
@@ -61,14 +62,12 @@ def generate(
 
     texts = generated(run, prompt, tokens, Sampling(temperature, top_k, top_p), seed, count)
     if as_json:
-        import json
-
-        typer.echo(json.dumps(texts, ensure_ascii=False))
+        typer.echo(json_for_stdout(texts))
         return
     for number, text in enumerate(texts, start=1):
         if count > 1:
             typer.echo(f"--- {number} of {count}")
-        typer.echo(text)
+        typer.echo(for_stdout(text))
 
 
 def trace(
@@ -79,13 +78,12 @@ def trace(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON on stdout")] = False,
 ) -> None:
     """The documents of a step's batch: id, address, and which of their tokens."""
+    from configs.terminal import json_for_stdout
     from pretrain.trace import trace as traced
 
     found = traced(run, step, data, text)
     if as_json:
-        import json
-
-        typer.echo(json.dumps(found.as_json(), ensure_ascii=False))
+        typer.echo(json_for_stdout(found.as_json()))
     else:
         for line in found.lines():
             typer.echo(line)
