@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from configs.schema.blocklists import BadWords, Urls
+from configs.schema.classifier import Classifier
 from configs.schema.private import Pii
 from configs.schema.rules import C4, FineWeb, GopherQuality, GopherRepetition, Lines
 from configs.schema.section import Bytes, Section
@@ -43,3 +44,4 @@ class Clean(Section):
     fineweb: FineWeb = FineWeb()
     bad_words: BadWords = BadWords()
     pii: Pii = Pii()
+    classifiers: list[Classifier] = Field(default=[], description="fastText models of your own, each a signal")
