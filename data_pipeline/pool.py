@@ -19,16 +19,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.context import ForkServerProcess
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 from typing import Any, TypeVar
 
 from configs.errors import MachineError, UserError
 from configs.schema.tree import Config
+from data_pipeline.forkserver import FOLDER
 from data_pipeline.progress import Progress, Stage
 from data_pipeline.units import Unit
 
 # Imported once, in the server the workers are forked from.
-_PRELOAD = ["data_pipeline.documents_stage", "pyarrow", "numpy", "xxhash", "zstandard"]
+_PRELOAD = ["data_pipeline.forkserver", "data_pipeline.documents_stage", "pyarrow", "numpy", "xxhash", "zstandard"]
 _ADVANCE_EVERY_SECONDS = 0.2
 _PR_SET_PDEATHSIG = 1
 
@@ -212,24 +214,26 @@ def _start(function: Callable[[J], dict[str, Any]]) -> tuple[ForkServerProcess, 
     context.set_forkserver_preload(_PRELOAD)
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, function), daemon=True)
-    with _safe_path():
+    with _environment(PYTHONSAFEPATH="1", **{FOLDER: get_temp_dir()}):
         process.start()
     theirs.close()
     return process, ours
 
 
 @contextlib.contextmanager
-def _safe_path() -> Iterator[None]:
-    """The current folder must not shadow modules of the processes started within."""
-    before = os.environ.get("PYTHONSAFEPATH")
-    os.environ["PYTHONSAFEPATH"] = "1"
+def _environment(**variables: str) -> Iterator[None]:
+    """What the server, and the processes forked from it, find there. PYTHONSAFEPATH: the current folder must not shadow
+    modules."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ["PYTHONSAFEPATH"]
-        else:
-            os.environ["PYTHONSAFEPATH"] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _work(pipe: connection.Connection, function: Callable[[Any], dict[str, Any]]) -> None:

@@ -128,21 +128,22 @@ def alive(process):
 
 
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGKILL, -9), (signal.SIGTERM, -15), (signal.SIGINT, 130)])
-def test_no_worker_outlives_its_parent(tmp_path, sent, status):
+def test_no_worker_and_no_file_outlives_its_parent(tmp_path, tmp_path_factory, sent, status):
     script = tmp_path / "hanging.py"
     script.write_text(HANGING)
+    temporary = tmp_path_factory.mktemp("t")  # a short path: a socket lies there
     parent = subprocess.Popen(
-        [sys.executable, script, tmp_path],
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, stderr=subprocess.PIPE, start_new_session=True,
+        [sys.executable, script, tmp_path], stderr=subprocess.PIPE, start_new_session=True,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "TMPDIR": str(temporary)},
     )  # fmt: skip
     while len(pids := [int(path.read_text() or 0) for path in tmp_path.glob("*.pid")]) < 2 or not all(pids):
         assert parent.poll() is None
         time.sleep(0.05)
-    assert all(map(alive, pids))
+    assert all(map(alive, pids)) and [*temporary.iterdir()]
     parent.send_signal(sent)
     assert parent.wait(timeout=60) == status
     until = time.monotonic() + 60
-    while any(map(alive, pids)) and time.monotonic() < until:
+    while (any(map(alive, pids)) or [*temporary.iterdir()]) and time.monotonic() < until:
         time.sleep(0.05)
-    assert not any(map(alive, pids))
+    assert not any(map(alive, pids)) and not [*temporary.iterdir()]
     assert b"Traceback" not in parent.stderr.read()
