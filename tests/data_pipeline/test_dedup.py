@@ -22,6 +22,7 @@ from data_pipeline.dedup.clusters import cluster
 from data_pipeline.dedup.decisions import decide, decisions_path
 from data_pipeline.documents import SCHEMA, content_hash, document_id
 from data_pipeline.documents_stage import documents_path
+from data_pipeline.filter_stage import VERDICT_SCHEMA, verdicts_path
 from data_pipeline.output import read_batches, read_fingerprint, write_arrow
 from data_pipeline.pool import Job
 from data_pipeline.progress import Progress
@@ -52,6 +53,16 @@ def write_documents(out: Path, which: Unit, texts: list[str], with_hash: bool = 
     )
     path = documents_path(out, which)
     write_arrow(path, SCHEMA, [batch[:1], batch[1:]], "documents", dict)
+    write_verdicts(out, which, batch.column("id"), [True] * len(texts))
+
+
+def write_verdicts(out: Path, which: Unit, ids: pa.Array, keep: list[bool]) -> None:
+    """What the filter decided."""
+    reasons = pa.DictionaryArray.from_arrays(pa.array(keep).cast(pa.int32()), pa.array(["gopher_words_few", ""]))
+    rows = pa.RecordBatch.from_arrays(
+        [ids, pa.array(keep, pa.bool_()), reasons, pa.array([0.0] * len(keep))], schema=VERDICT_SCHEMA
+    )
+    write_arrow(verdicts_path(out, which), VERDICT_SCHEMA, [rows], "verdicts", lambda: {"kept": repr(keep)})
 
 
 def decided(

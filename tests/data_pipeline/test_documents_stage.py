@@ -7,15 +7,19 @@ from pathlib import Path
 import pytest
 
 from configs.errors import MachineError
+from configs.schema.clean import Clean
 from configs.schema.data import Data
+from configs.schema.rules import GopherQuality
 from configs.schema.source import Source
 from configs.schema.tree import Config
-from data_pipeline import documents_stage
+from data_pipeline import documents_stage, filter_stage
 from data_pipeline.documents import REJECT_SCHEMA, SCHEMA, document_id
 from data_pipeline.documents_stage import documents_fingerprint, documents_path, finished, process, rejects_path
 from data_pipeline.inputs import list_units
+from data_pipeline.kept import kept_batches, kept_content
 from data_pipeline.output import read_batches, read_fingerprint
 from data_pipeline.pool import Job
+from data_pipeline.signals import signals_path
 from tests.data_pipeline.raw import lines, members, page, record
 
 GOOD = "The mill stands by the river, and the wheel that turns it has been there with the water of many years. " * 4
@@ -56,12 +60,15 @@ def test_documents_in_are_kept_rejected_skipped_or_damaged(raw, tmp_path):
     assert summary["read"]["skipped"] == {"blank line": 1}
     assert {kind: damage["count"] for kind, damage in summary["read"]["damaged"].items()} == {"not JSON": 1}
     assert summary["stages"]["extract"]["documents"] == {"in": 4, "kept": 3, "rejected": {"no_text": 1}}
-    assert summary["stages"]["clean"]["documents"] == {"in": 3, "kept": 2, "rejected": {"gopher_words_few": 1}}
-    assert summary["rows"] == 2 and summary["notes"] == {"language en": 2}
+    assert summary["stages"]["clean"]["documents"] == {"in": 3, "kept": 3, "rejected": {}}
+    verdicts = filter_stage.process(text)
+    assert verdicts["documents"] == {"in": 3, "kept": 2, "rejected": {"gopher_words_few": 1}}
+    assert summary["rows"] == verdicts["rows"] == 3
     summary = process(crawl)
     assert summary["read"]["skipped"] == {"request": 1}
     assert summary["read"]["damaged"]["stream"]["count"] == 1
     assert summary["stages"]["clean"]["documents"]["kept"] == 3
+    assert filter_stage.process(crawl)["documents"]["kept"] == 3
 
 
 def test_outputs_hold_documents_and_rejects_in_their_schemas(raw, tmp_path):
@@ -72,13 +79,48 @@ def test_outputs_hold_documents_and_rejects_in_their_schemas(raw, tmp_path):
     assert next(read_batches(refused)).schema.remove_metadata() == REJECT_SCHEMA
     found = {row["offset"]: (row["stage"], row["reason"]) for row in rows(refused)}
     data = (raw / "a.jsonl").read_bytes().splitlines(keepends=True)
-    assert found == {
-        len(data[0]): ("clean", "gopher_words_few"),
-        len(data[0] + data[1]): ("extract", "no_text"),
-    }
-    offsets = [0, sum(map(len, data[:5]))]
+    assert found == {len(data[0] + data[1]): ("extract", "no_text")}
+    offsets = [0, len(data[0]), sum(map(len, data[:5]))]
     assert [row["id"] for row in rows(kept)] == [document_id("lines", "a.jsonl", offset) for offset in offsets]
     assert dict(rows(kept)[0]["metadata"])["license"] == "CC0"
+    signals = rows(signals_path(tmp_path, job.unit))
+    assert [row["id"] for row in signals] == [row["id"] for row in rows(kept)]
+    assert [row["bytes"] for row in signals] == [len(row["text"].encode()) for row in rows(kept)]
+    assert signals[1]["language"] == rows(kept)[1]["language"] and signals[1]["language_score"] > 0
+
+
+def test_verdicts_are_decided_from_signals_alone(raw, tmp_path):
+    job = jobs(config(raw), tmp_path)[0]
+    process(job)
+    documents_path(tmp_path, job.unit).unlink()
+    filter_stage.process(job)
+    found = rows(filter_stage.verdicts_path(tmp_path, job.unit))
+    assert [(row["keep"], row["reason"], row["value"]) for row in found] == [
+        (True, "", 0.0), (False, "gopher_words_few", 1.0), (True, "", 0.0),
+    ]  # fmt: skip
+    assert filter_stage.finished(job)
+    looser = Job(
+        job.config.model_copy(update={"clean": Clean(gopher_quality=GopherQuality(enabled=False))}), tmp_path, job.unit
+    )
+    assert filter_stage.finished(looser) is None
+    assert filter_stage.process(looser)["documents"] == {"in": 3, "kept": 3, "rejected": {}}
+    german = Job(job.config.model_copy(update={"clean": Clean(languages=["de"])}), tmp_path, job.unit)
+    assert filter_stage.process(german)["documents"]["rejected"] == {"language": 3}
+
+
+def test_kept_documents_are_those_of_the_verdicts_and_named_by_them_alone(raw, tmp_path):
+    job = jobs(config(raw), tmp_path)[0]
+    process(job)
+    filter_stage.process(job)
+    before = kept_content(tmp_path, job.unit)
+    texts = [row["text"] for batch in kept_batches(tmp_path, job.unit) for row in batch.to_pylist()]
+    assert texts == [(GOOD + "One.").strip(), (GOOD + "Two.").strip()]
+    stricter = Clean(gopher_quality=GopherQuality(min_words=51))  # the same rows stay
+    filter_stage.process(Job(job.config.model_copy(update={"clean": stricter}), tmp_path, job.unit))
+    assert kept_content(tmp_path, job.unit) == before
+    none = Clean(gopher_quality=GopherQuality(min_words=5000))
+    filter_stage.process(Job(job.config.model_copy(update={"clean": none}), tmp_path, job.unit))
+    assert kept_content(tmp_path, job.unit) != before and not list(kept_batches(tmp_path, job.unit))
 
 
 def test_a_unit_is_finished_once_both_outputs_have_its_fingerprint(raw, tmp_path):
@@ -99,19 +141,19 @@ def test_the_same_unit_gives_the_same_bytes(raw, tmp_path):
     for job in [*jobs(settings, tmp_path / "one"), *jobs(settings, tmp_path / "two")]:
         process(job)
     files = {path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.arrow")}
-    assert len(files) == 4
+    assert len(files) == 6
     for name in files:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
 CHANGES = {
-    "a rule's threshold": {"clean": {"gopher_quality": {"min_words": 49}}},
-    "a rule switched off": {"clean": {"gopher_quality": {"enabled": False}}},
     "the normal form": {"clean": {"normalization": "none"}},
-    "the languages kept": {"clean": {"languages": ["en"]}},
     "the largest document": {"clean": {"max_bytes": 9_999_999}},
 }
 NO_CHANGES = {
+    "a rule's threshold, decided later": {"clean": {"gopher_quality": {"min_words": 49}}},
+    "a rule switched off": {"clean": {"gopher_quality": {"enabled": False}}},
+    "the languages kept": {"clean": {"languages": ["en"]}},
     "workers": {"data": {"unit_bytes": 10_000, "workers": 7}},
     "where the corpus lies": {"data": {"unit_bytes": 10_000, "dir": "elsewhere"}},
     "the seed, which documents do not use": {"data": {"unit_bytes": 10_000, "seed": 5}},

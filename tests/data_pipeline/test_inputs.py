@@ -1,6 +1,8 @@
 """Units: which inputs, in which order, cut where; and what is refused."""
 
 import os
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -187,11 +189,17 @@ def test_the_identity_of_a_unit_does_not_know_where_it_lies(tmp_path):
     assert one[0].identity == two[0].identity and one[0].path != two[0].path
 
 
-def test_at_most_a_thousand_units_lie_in_a_directory():
-    paths = [unit_path(Path("r"), "s", index) for index in range(2500)]
-    assert len(set(paths)) == 2500
-    assert max(sum(path.parent == folder for path in paths) for folder in {path.parent for path in paths}) == 1000
-    assert unit_path(Path("r"), "s", 1234567) == Path("r/s/1234/1234567.arrow")
+def test_outputs_are_named_by_what_a_unit_is_and_at_most_a_thousand_lie_in_a_directory(tmp_path):
+    for name in ("b", "c"):
+        write(tmp_path / "in" / f"{name}.jsonl")
+    before = {unit.relative_path: unit_path(Path("r"), unit) for unit in list_units(config(tmp_path / "in"))}
+    write(tmp_path / "in" / "a.jsonl")
+    after = {unit.relative_path: unit_path(Path("r"), unit) for unit in list_units(config(tmp_path / "in"))}
+    assert len(set(after.values())) == 3 and {name: after[name] for name in before} == before
+    unit = list_units(config(tmp_path / "in"))[0]
+    many = [unit_path(Path("r"), replace(unit, relative_path=f"{n}.jsonl")) for n in range(100_000)]
+    assert len(set(many)) == 100_000
+    assert max(Counter(path.parent for path in many).values()) <= 1000
 
 
 def test_a_name_that_is_not_unicode_is_listed(tmp_path):

@@ -120,7 +120,7 @@ def test_the_report_shows_documents_kept_and_rejected(made: Path) -> None:
     shown_texts = re.findall(r"(?:\w+ ){7}", page.text)
     assert sum(any(part in text for text in texts) for part in shown_texts) > 10
     assert "dedup: exact duplicate" in page.text and "copy of " in page.text
-    assert re.search(r"clean: gopher [\w ]+", page.text) and "measured " in page.text
+    assert re.search(r"filter: gopher [\w ]+", page.text) and "measured " in page.text
 
 
 def test_a_report_is_written_again_from_a_corpus_without_its_work(copy: Path) -> None:

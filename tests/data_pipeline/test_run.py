@@ -81,9 +81,14 @@ def changed(before: dict[str, int], after: dict[str, int]) -> set[str]:
     return {"/".join(name.split("/")[:2]) if name.startswith("work") else name.split("/")[0] for name in names}
 
 
+FROM_SIGNATURES = ("work/signatures", "work/decisions", "work/lots", "tokenizer", "shards")
+
+
 @pytest.mark.parametrize(
     ("override", "redone"),
     [
+        ("clean.gopher_quality.min_words=150", {"work/verdicts", *FROM_SIGNATURES}),
+        ("clean.languages=[la, en, eo]", {"work/verdicts", *FROM_SIGNATURES}),
         ("shards.target_bytes=32kB", {"shards"}),
         ("tokenizer.vocab_size=520", {"tokenizer", "shards"}),
         ("split.validation=0.2", {"work/lots", "tokenizer", "shards"}),
@@ -107,21 +112,26 @@ def test_a_setting_that_decides_no_content_redoes_nothing(copy: Path) -> None:
     assert (copy / "corpus" / "manifest.json").read_bytes() == manifest
 
 
-def test_one_new_file_redoes_little(copy: Path) -> None:
+@pytest.mark.parametrize("name", ["web/c", "web/0"])  # behind and before those that are there
+def test_one_new_file_redoes_little(copy: Path, name: str) -> None:
     corpus = copy / "corpus"
     shutil.copy(corpus / "tokenizer" / "tokenizer.model", copy / "fixed.model")
     run(copy, "tokenizer.model=fixed.model")
     before = road.outputs(corpus)
-    road.write_raw(copy, {"web/c": 60_000}, seed=9)
+    road.write_raw(copy, {name: 60_000}, seed=9)
     run(copy, "tokenizer.model=fixed.model")
     after = road.outputs(corpus)
     redone = {name for name, inode in after.items() if before.get(name) != inode}
     new = {name for name in after if name not in before}
-    documents = [name for name in redone if name.startswith("work/documents")]
-    assert documents and set(documents) <= new
+    for phase in ("documents", "signals", "verdicts", "signatures"):
+        mine = {path for path in redone if path.startswith(f"work/{phase}/")}
+        assert mine and mine <= new
     # Decision files are written anew, but those of old units say the same, so nothing after them is.
     assert {name for name in redone if name.startswith("work/lots")} <= new
     shards = {name for name in redone if name.startswith("shards/")}
+    if name == "web/0":
+        assert all("/web-" in shard for shard in shards)
+        return
     last = {max(n for n in after if n.startswith(f"shards/{split}/web-")) for split in ("train", "validation", "test")}
     assert shards and shards <= last | new
 
@@ -133,7 +143,7 @@ def test_every_document_is_accounted_for(made: Path) -> None:
         for source, pattern in (("web", "web/*"), ("books", "books.jsonl"), ("code", "code.jsonl"))
     }
     assert {name: entry["records"] for name, entry in manifest.inputs.items()} == lines
-    assert [stage["name"] for stage in manifest.stages] == ["extract", "clean", "dedup", "shards"]
+    assert [stage["name"] for stage in manifest.stages] == ["extract", "clean", "filter", "dedup", "shards"]
     into = sum(lines.values())
     for stage in manifest.stages:
         count = stage["documents"]
@@ -142,7 +152,7 @@ def test_every_document_is_accounted_for(made: Path) -> None:
             assert count[what] == sum(source["documents"][what] for source in stage["sources"].values())
         into = count["kept"]
     by_name = {stage["name"]: stage["documents"]["rejected"] for stage in manifest.stages}
-    assert by_name["dedup"]["exact_duplicate"] > 10 and by_name["clean"]
+    assert by_name["dedup"]["exact_duplicate"] > 10 and by_name["filter"]
     assert into == sum(entry.documents for shards in manifest.splits.values() for entry in shards)
 
 
