@@ -8,11 +8,13 @@ from typing import Annotated
 import typer
 
 from configs.commands import ConfigName, Overrides
+from data_pipeline.train_classifier.command import train_classifier
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Corpus = Annotated[Path, typer.Argument(metavar="DIR", help="The corpus: data.dir of the run that wrote it.")]
 
 data = typer.Typer(name="data", help="Raw corpus -> shards, and questions about shards.", no_args_is_help=True)
+data.command("train-classifier")(train_classifier)
 
 
 def mount(app: typer.Typer) -> None:

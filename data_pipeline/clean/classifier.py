@@ -40,7 +40,6 @@ _APART = re.compile(
     "[\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ece\u102b-\u103e\u17b4-\u17d3]*"
     "|[\u3041-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
 )
-_BLANKS = {0: " ", 10: " ", 0x85: " ", 0x2028: " ", 0x2029: " "}
 
 
 def prepare(text: str, normalize: Normalization, max_characters: int) -> str:
@@ -53,7 +52,7 @@ def prepare(text: str, normalize: Normalization, max_characters: int) -> str:
     text = text[:max_characters]
     if normalize == "words":
         text = _APART.sub(r" \g<0> ", text.lower())
-    text = text.translate(_BLANKS) if not text.isascii() else text.replace("\n", " ").replace("\0", " ")
+    text = text.replace("\n", " ").replace("\0", " ")
     # fastText takes this token for the end of the text: whatever stands behind it would not be read.
     return text.replace("</s>", "< /s>")
 
@@ -166,9 +165,7 @@ class Model:
         if not labels:
             return None
         surplus = self._surplus
-        return {
-            label: min(1.0, max(0.0, value - surplus)) for label, value in zip(labels, values, strict=True)
-        }
+        return {label: min(1.0, max(0.0, value - surplus)) for label, value in zip(labels, values, strict=True)}
 
 
 @cache

@@ -144,7 +144,9 @@ class _Reader:
     def _matrix(self, name: str, quantized: bool, rows: int, columns: int) -> None:
         norms = quantized and self._flag(name)
         found = self._take("<qq")
-        _demand(found == (rows, columns), f"its {name} matrix is {found[0]:,} x {found[1]:,}, not {rows:,} x {columns:,}")
+        _demand(
+            found == (rows, columns), f"its {name} matrix is {found[0]:,} x {found[1]:,}, not {rows:,} x {columns:,}"
+        )
         if not quantized:
             self._weights(name, rows * columns)
             return

@@ -18,6 +18,7 @@ from data_pipeline.kernel import kernel
 
 END = b"</s>"
 """Stands at the end of every text, as fastText puts it."""
+_WRAPPED_END = np.frombuffer(b"<%b>" % END, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,11 @@ def dictionary(
 ) -> Dictionary:
     """Of the tokens that occur `min_count` times in the texts numbered `texts`, the most frequent first. buckets 0:
     chosen here, a power of two up to 2,097,152 that gives each n-gram of these texts a row of its own where it can."""
-    counts = np.zeros(len(tokens.names), np.int64)
-    occurrences = 0
-    for text in texts:
-        ids = tokens.ids[tokens.starts[text] : tokens.starts[text + 1]]
-        np.add.at(counts, ids, 1)
-        occurrences += sum(max(0, len(ids) - n + 1) for n in range(2, ngrams + 1))
+    lengths = np.diff(tokens.starts)
+    chosen = np.zeros(len(lengths), np.bool_)
+    chosen[texts] = True
+    counts = np.bincount(tokens.ids[np.repeat(chosen, lengths)], minlength=len(tokens.names))
+    occurrences = sum(int(np.maximum(lengths[texts] - n + 1, 0).sum()) for n in range(2, ngrams + 1))
     kept = [id for id in range(len(counts)) if counts[id] >= max(1, min_count)]
     kept.sort(key=lambda id: (-counts[id], tokens.names[id]))
     row = np.full(len(counts), -1, np.int32)
@@ -122,8 +122,11 @@ def _hashes(data: np.ndarray, starts: np.ndarray) -> np.ndarray:
 def _walk(data: np.ndarray, begin: int, end: int, min_n: int, max_n: int, buckets: int, out: np.ndarray) -> int:
     """Writes the bucket of every character n-gram of one wrapped name to `out` (unless empty); returns how many. END
     has none; the marks at both ends are none by themselves."""
-    if end - begin == 6 and data[begin + 1] == 60 and data[begin + 2] == 47 and data[begin + 3] == 115:
-        if data[begin + 4] == 62:
+    if end - begin == len(_WRAPPED_END):
+        same = True
+        for k in range(len(_WRAPPED_END)):
+            same &= data[begin + k] == _WRAPPED_END[k]
+        if same:
             return 0
     number = 0
     for first in range(begin, end):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -51,6 +52,11 @@ def train(
     touched = np.zeros(known.rows, np.bool_)
     lots = np.random.Philox(key=seed % 2**64)
     done = 0
+    if not epochs:
+        _descend(
+            *(tokens.ids, tokens.starts, texts, positive, *_tables(known)),
+            *(weights.inputs, weights.outputs, 0.0, 0.0, scratch, touched),
+        )
     for _ in range(epochs):
         order = np.argsort(lots.random_raw(len(texts)), kind="stable")
         for part in _parts(lengths[order]):
@@ -65,6 +71,12 @@ def train(
             told(size, loss / len(some))
     weights.inputs[~touched] = 0
     return weights
+
+
+def compile_for(tokens: Tokens, known: Dictionary, dimension: int) -> None:
+    """Has the loops compiled, which takes seconds once per installation, so that rates of training are its own."""
+    nothing = np.zeros(0, np.int64)
+    train(tokens, known, nothing, np.zeros(0, np.bool_), dimension, 0, 0.0, 0, lambda by, loss: None)
 
 
 def predict(tokens: Tokens, known: Dictionary, texts: np.ndarray, weights: Weights) -> np.ndarray:
@@ -98,13 +110,11 @@ def _parts(lengths: np.ndarray) -> list[slice]:
         return []
     cuts = np.unique(np.searchsorted(ends, np.arange(_CALL_TOKENS, ends[-1], _CALL_TOKENS)) + 1)
     borders = [0, *(int(cut) for cut in cuts if cut < len(lengths)), len(lengths)]
-    return [slice(a, b) for a, b in zip(borders[:-1], borders[1:], strict=True)]
+    return [slice(a, b) for a, b in pairwise(borders)]
 
 
 @kernel
-def _forward(
-    rows: np.ndarray, inputs: np.ndarray, outputs: np.ndarray, hidden: np.ndarray
-) -> tuple[float, float]:
+def _forward(rows: np.ndarray, inputs: np.ndarray, outputs: np.ndarray, hidden: np.ndarray) -> tuple[float, float]:
     """Fills `hidden` with the mean of the rows; the probabilities of both labels."""
     hidden[:] = 0
     for row in rows:
@@ -122,7 +132,7 @@ def _forward(
 
 
 @kernel
-def _descend(
+def _descend(  # type: ignore[no-untyped-def]
     ids, starts, texts, positive, row, hashes, subwords, subword_starts, ngrams, buckets, words,
     inputs, outputs, rate, fall, scratch, touched,
 ):  # fmt: skip
@@ -155,7 +165,7 @@ def _descend(
 
 
 @kernel
-def _probabilities(
+def _probabilities(  # type: ignore[no-untyped-def]
     ids, starts, texts, row, hashes, subwords, subword_starts, ngrams, buckets, words, inputs, outputs, scratch
 ):  # fmt: skip
     found = np.empty(len(texts), np.float64)
