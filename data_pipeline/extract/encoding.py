@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import codecs
-import re
 
-RULE_VERSION = 1
+from data_pipeline.extract.prescan import prescan
+
+RULE_VERSION = 2
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
-_META = re.compile(rb"<meta[^>]{0,500}?charset\s*=\s*[\"']?\s*([a-zA-Z0-9_:.\-]{1,40})", re.IGNORECASE)
-# Authors and detectors look at the beginning: a page that declares itself later is read wrong by browsers too.
-_META_WITHIN = 4096
+_XML_STARTS = ((b"<\0?\0x\0", "utf-16-le"), (b"\0<\0?\0x", "utf-16-be"))
 # Labels of the Encoding standard for which Python has a codec under another name.
 _ALIASES = {"x-mac-cyrillic": "mac-cyrillic", "x-mac-ukrainian": "mac-cyrillic", "windows-874": "cp874"}
 _ALIASES |= {"iso-8859-8-i": "iso8859-8", "x-user-defined": "cp1252"}
@@ -25,8 +24,9 @@ def decode_page(data: bytes, charset: str = "") -> tuple[str, str]:
             return data[len(mark) :].decode(codec, "replace"), codec
     declared = _codec(charset)
     if declared is None:
-        found = _META.search(data, 0, _META_WITHIN)
-        declared = _codec(found[1].decode("ascii")) if found else None
+        declared = next((codec for start, codec in _XML_STARTS if data.startswith(start)), None)
+    if declared is None:
+        declared = _codec(prescan(data))
         if declared is not None and declared.startswith("utf-16"):
             declared = "utf-8"  # it was found by reading bytes as ASCII, so it cannot be true (13.2.3.2)
     if declared == "utf-8" or declared is None:

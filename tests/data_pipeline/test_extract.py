@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from configs.schema.extract import Extract
 from configs.schema.source import Source
 from data_pipeline.documents import document_id
-from data_pipeline.extract import fast, stage
+from data_pipeline.extract import bounds, fast, stage
 from data_pipeline.extract.encoding import decode_page
 from data_pipeline.outcome import Tally
 from data_pipeline.sources.record import Record
 
+BOUNDS = bounds.Bounds(depth=3000, nodes=300_000, attributes=2000)
 SOURCE = Source(name="s", type="jsonl", paths=["x"], license="CC0")
 
 
@@ -27,7 +28,7 @@ SOURCE = Source(name="s", type="jsonl", paths=["x"], license="CC0")
         ("жизнь".encode("koi8-r"), "KOI8-R", "жизнь"),
         (b'<meta charset="koi8-r">' + "жизнь".encode("windows-1251"), "windows-1251", None),
         (b'<meta charset="windows-1251">' + "жизнь".encode("windows-1251"), "", None),
-        (b'<META HTTP-EQUIV=x CONTENT="text/html; charset=Shift_JIS">' + "日本".encode("shift-jis"), "", None),
+        (b'<META HTTP-EQUIV=Content-Type CONTENT="text/html; charset=Shift_JIS">' + "日本".encode("shift-jis"), "", None),
         # Labels of the Encoding standard, not of Python.
         ("“x”".encode("windows-1252"), "iso-8859-1", "“x”"),
         ("“x”".encode("windows-1252"), "ascii", "“x”"),
@@ -84,7 +85,7 @@ def test_the_text_of_real_pages_is_found(corpora):
         [path] = folder.rglob(f"{name}.html*")
         raw = path.read_bytes()
         html, _ = decode_page(gzip.decompress(raw) if path.suffix == ".gz" else raw)
-        assert fast.depth(html.encode()) <= fast.MAX_DEPTH
+        assert bounds.refusal(html.encode(), BOUNDS) is None
         found, right = grams(fast.extract(html)), grams(wanted["articleBody"])
         hits = len(found & right)
         scores.append(2 * hits / (len(found) + len(right)) if found or right else 1.0)
@@ -110,7 +111,7 @@ def grams(text):
     ],
 )
 def test_pages_nested_beyond_reason_are_recognised(html):
-    assert fast.depth(html) > fast.MAX_DEPTH
+    assert bounds.refusal(html, BOUNDS) == ("html_depth", BOUNDS.depth + 1)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,8 @@ def test_pages_nested_beyond_reason_are_recognised(html):
     ],
 )
 def test_long_flat_pages_are_not_taken_for_nested(html):
-    assert fast.depth(html) < 10
+    assert bounds.depth(html, BOUNDS.depth) < 10
+    assert bounds.refusal(html, BOUNDS) is None
 
 
 def run(*records):
@@ -165,7 +167,7 @@ def test_records_without_text_are_rejected_with_reason_and_value():
         (0, "extract", "record_bytes", 1e9),
         (1, "extract", "no_text", 31),
         (2, "extract", "no_text", 2),
-        (3, "extract", "html_depth", fast.MAX_DEPTH + 1),
+        (3, "extract", "html_depth", BOUNDS.depth + 1),
     ]
     assert counts["documents"] == {"in": 4, "kept": 0, "rejected": {"html_depth": 1, "no_text": 2, "record_bytes": 1}}
     assert counts["bytes"]["in"] == sum(counts["bytes"]["rejected"].values()) == 10**9 + 31 + 2 + len(deep)

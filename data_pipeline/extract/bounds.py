@@ -1,0 +1,199 @@
+"""What a page may cost: nesting, tags and attributes are counted in its bytes before any parser builds a tree.
+
+The parsers' time grows with the square of the depth and of the attributes of one tag, and their memory with the nodes;
+these bounds depend on the bytes alone, so that the same pages are refused everywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from data_pipeline.extract.prescan import ATTRIBUTE, TAG_END
+
+RULE_VERSION = 1
+
+_TAG = re.compile(rb"<(/?)([a-zA-Z][a-zA-Z0-9:-]{0,40})")
+_OPEN = re.compile(rb"<[a-zA-Z]")
+_BREAKS = re.compile(rb"[\t\n\f\r /\"']+")
+_BLOCKS = frozenset(
+    b"address article aside blockquote button center details dialog dir div dl fieldset figcaption figure footer form"
+    b" header hgroup main marquee menu nav object ol pre section select summary table template ul".split()
+)
+# Elements that never nest: void ones, and those that the next of their kind or of their block closes.
+_FLAT = frozenset(
+    b"area base br col embed hr img input link meta param source track wbr p li dt dd option optgroup tr td th thead"
+    b" tbody tfoot colgroup html head body rb rt rtc rp".split()
+)
+# Left open in one block, they are opened anew in the next (HTML standard, 13.2.4.3); of `a` and `nobr` only one is.
+_FORMATTING = re.compile(rb"<(/?)(b|big|code|em|font|i|s|small|strike|strong|tt|u)(?=[\t\n\f\r />])", re.IGNORECASE)
+_FORMATTING_NAMES = frozenset(b"b big code em font i s small strike strong tt u".split())
+_CELLS = frozenset((b"td", b"th", b"caption"))
+_CELL_ENDS = _CELLS | frozenset((b"tr", b"tbody", b"thead", b"tfoot"))
+_SAME_FORMATTING = 3  # the "Noah's Ark clause" of the standard
+_RAW_TEXT = frozenset(b"script style textarea title xmp iframe noembed noframes".split())
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """depth: elements nested in each other. nodes: elements of the tree. attributes: of one tag."""
+
+    depth: int
+    nodes: int
+    attributes: int
+
+
+def refusal(data: bytes, bounds: Bounds) -> tuple[str, float] | None:
+    """Reason and measured value of the first bound that the page breaks: `html_nodes`, `html_depth`,
+    `html_attributes`; None where it keeps all. Time is linear in the bytes."""
+    tags = data.count(b"<") - data.count(b"</")
+    if tags > bounds.nodes:
+        return "html_nodes", tags
+    if tags > bounds.depth:
+        found = depth(data, bounds.depth)
+        if found > bounds.depth:
+            return "html_depth", found
+    if tags * (1 + _most_left_open(data)) > bounds.nodes:
+        found = nodes(data, bounds.nodes)
+        if found > bounds.nodes:
+            return "html_nodes", found
+    if _suspect_attributes(data, bounds.attributes):
+        found = attributes(data, bounds.attributes)
+        if found > bounds.attributes:
+            return "html_attributes", found
+    return None
+
+
+def depth(data: bytes, limit: int) -> int:
+    """How deep the elements nest, by the tree builder's rules for end tags (HTML standard, 13.2.6.4.7), counted up to
+    one above `limit`."""
+    deepest = 0
+    open_elements: list[bytes] = []
+    for tag in _TAG.finditer(data):
+        name = tag[2].lower()
+        if name in _FLAT:
+            continue
+        if not tag[1]:
+            open_elements.append(name)
+            if len(open_elements) > deepest:
+                deepest = len(open_elements)
+                if deepest > limit:
+                    break
+        elif open_elements and open_elements[-1] == name:
+            open_elements.pop()
+        else:
+            _close(open_elements, name)
+    return deepest
+
+
+def _close(open_elements: list[bytes], name: bytes) -> None:
+    """An end tag that does not fit the innermost element: it closes down to its own, or is ignored if it is not a
+    block's and a block lies between."""
+    for at in range(len(open_elements) - 1, -1, -1):
+        if open_elements[at] == name:
+            del open_elements[at:]
+            return
+        if open_elements[at] in _BLOCKS and name not in _BLOCKS:
+            return
+
+
+def nodes(data: bytes, limit: int) -> int:
+    """At most so many elements become of the page, those included that the tree builder opens anew because a block
+    ended over them (40 kB of `<p>` behind 100 open `<b>` made 400 MB); counted until `limit` is passed."""
+    count = 0
+    active: list[list[tuple[bytes, bytes]]] = [[]]  # one list per cell that is open: a cell hides what is outside
+    tables: list[int] = []  # how many of these lists were there when each open table began
+    for tag in _TAG.finditer(data):
+        name = tag[2].lower()
+        if tables and name in _CELL_ENDS:
+            del active[tables[-1] :]
+        if name == b"table":
+            if not tag[1]:
+                tables.append(len(active))
+            elif tables:
+                del active[tables.pop() :]
+        segment = active[-1]
+        if tag[1]:
+            if name in _FORMATTING_NAMES:
+                _forget(segment, name)
+            continue
+        count += 1
+        if name in _FORMATTING_NAMES:
+            # Until the next `>`, or a bounded part: what differs only behind it counts as the same.
+            end = data.find(b">", tag.end(), tag.end() + 200)
+            key = (name, data[tag.start() : end if end >= 0 else tag.end() + 200])
+            same = [at for at, other in enumerate(segment) if other == key]
+            if len(same) >= _SAME_FORMATTING:
+                del segment[same[0]]
+            segment.append(key)
+        elif name in _CELLS and tables:
+            active.append([])
+        else:
+            count += len(segment)
+        if count > limit:
+            break
+    return count
+
+
+def _forget(segment: list[tuple[bytes, bytes]], name: bytes) -> None:
+    for at in range(len(segment) - 1, -1, -1):
+        if segment[at][0] == name:
+            del segment[at]
+            return
+
+
+def _most_left_open(data: bytes) -> int:
+    """The most formatting elements open at a time, were they closed by their own end tags only."""
+    opened: dict[bytes, int] = {}
+    total = most = 0
+    for end, name in _FORMATTING.findall(data):
+        if not end:
+            opened[name] = opened.get(name, 0) + 1
+            total += 1
+            most = max(most, total)
+        elif opened.get(name):
+            opened[name] -= 1
+            total -= 1
+    return most
+
+
+def _suspect_attributes(data: bytes, limit: int) -> bool:
+    """Whether any stretch between two `>` could be a tag of more than `limit` attributes."""
+    # One byte and one blank each at least. The stretches are looked for by bytes.split, at memory speed.
+    for stretch in data.split(b">"):
+        if len(stretch) > 2 * limit:
+            start = _OPEN.search(stretch)
+            if start and len(_BREAKS.findall(stretch, start.start())) > limit:
+                return True
+    return False
+
+
+def attributes(data: bytes, limit: int) -> int:
+    """Attributes of the tag that has most of them, counted up to one above `limit`, by the tokenizer's rules."""
+    most = at = 0
+    while True:
+        at = data.find(b"<", at)
+        if at < 0:
+            return most
+        if data.startswith(b"<!--", at):
+            at = data.find(b"-->", at + 2)
+            if at < 0:
+                return most
+            continue
+        tag = _TAG.match(data, at)
+        if tag is None:
+            at += 1
+            continue
+        found = 0
+        at = TAG_END.match(data, tag.end()).end()  # type: ignore[union-attr]  # it matches the empty string
+        while (attribute := ATTRIBUTE.match(data, at)) is not None:
+            found += 1
+            at = attribute.end()
+            if found > limit:
+                return found
+        most = max(most, found)
+        if not tag[1] and tag[2].lower() in _RAW_TEXT:
+            end = re.compile(rb"</" + tag[2] + rb"[\t\n\f\r />]", re.IGNORECASE).search(data, at)
+            if end is None:
+                return most
+            at = end.start()

@@ -1,0 +1,90 @@
+"""The process that extracts: it reads pages from its standard input and writes what it makes of them to its output.
+
+It stands apart from the worker because parsers are native code and pages are hostile: what hangs or crashes here costs
+one page. It imports the extractor and nothing else of the pipeline, starts as `python -m data_pipeline.extract.child`,
+and ends when its input ends or its parent dies.
+
+Request: `REQUEST` (bytes of the page, bytes of the charset), charset, page. Answer: `ANSWER` (kind, bytes of a first
+and a second part, value), then the parts: text and JSON metadata for `TEXT`; reason for `REFUSED` and `FAILED`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import sys
+from typing import BinaryIO
+
+REQUEST = struct.Struct("<II")
+ANSWER = struct.Struct("<BIId")
+READY, TEXT, REFUSED, FAILED = range(4)
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Arguments: process id of the parent, method, bounds (depth, nodes, attributes), limit of data memory in bytes."""
+    parent, method, depth, nodes, attributes, memory = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:7])
+    _die_with(int(parent))
+    # What a library prints must not reach the answers.
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+
+    import logging
+
+    from data_pipeline.extract import page
+    from data_pipeline.extract.bounds import Bounds
+
+    logging.disable(logging.CRITICAL)
+    limits = Bounds(depth, nodes, attributes)
+    page.read(b"<html><body><p>Libraries are loaded by the first page.</p></body></html>", "", method, limits)
+    _limit_memory(memory)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.dup2(null, 1)
+    _answer(answers, READY, b"", b"", 0.0)
+    requests = sys.stdin.buffer
+    while header := requests.read(REQUEST.size):
+        length, charset_length = REQUEST.unpack(header)
+        charset = requests.read(charset_length).decode("utf-8", "replace")
+        data = requests.read(length)
+        try:
+            first, second = page.read(data, charset, method, limits)
+        except (Exception, RecursionError) as error:  # of a library, on a page it was not made for
+            _answer(answers, FAILED, type(error).__name__.encode(), b"", 0.0)
+            continue
+        if isinstance(second, dict):
+            said = json.dumps(second).encode() if second else b""
+            _answer(answers, TEXT, first.encode("utf-8", "replace"), said, 0.0)
+        else:
+            _answer(answers, REFUSED, first.encode(), b"", second)
+
+
+def _answer(answers: BinaryIO, kind: int, first: bytes, second: bytes, value: float) -> None:
+    message = memoryview(ANSWER.pack(kind, len(first), len(second), value) + first + second)
+    while message:
+        message = message[answers.write(message) :]
+
+
+def _die_with(parent: int) -> None:
+    """Ends this process when its parent does, even in native code that never reads its input again."""
+    if sys.platform == "linux":
+        import ctypes
+        import signal
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+def _limit_memory(limit: int) -> None:
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit if hard < 0 else min(limit, hard), hard))
+    # A crash here is an answer: it needs no core file.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+if __name__ == "__main__":
+    main()
