@@ -163,8 +163,8 @@ class Trainer:
         graphs, breaks = (now - then for now, then in zip(counts(), before, strict=True))
         if not graphs and number > self.start.step + 1:
             return {}
-        self.recorder.say(f"step {number:>6}  its {seconds:.1f} s include compilation: {graphs} graphs, "
-                          f"{breaks} graph breaks")  # fmt: skip
+        self.recorder.say(f"step {number:>6}  its {seconds:.1f} s include compilation (graphs {graphs}, "
+                          f"breaks {breaks})")  # fmt: skip
         return {"compiled_graphs": graphs}
 
     def evaluate(self, baseline: bool = False) -> None:
