@@ -31,6 +31,7 @@ from data_pipeline.extract import stage as extract
 from data_pipeline.outcome import Tally
 from data_pipeline.output import ArrowOutput, fingerprint, read_fingerprint, read_summary
 from data_pipeline.pool import Job
+from data_pipeline.shards.atomic import file_xxh3
 from data_pipeline.signals import signals_batch, signals_path, signals_schema
 from data_pipeline.sources.record import Limits, Record, SourceTally
 from data_pipeline.sources.registry import reader_of
@@ -64,6 +65,7 @@ def documents_fingerprint(config: Config, unit: Unit) -> str:
         extract=config.extract.model_dump(),
         clean=clean.settings(config.clean),
         rules=[RULE_VERSION, reader.RULE_VERSION, extract.RULE_VERSION, clean.RULE_VERSION],
+        files=[_file_hash(str(path), *_stamp(path)) for path in clean.files(config.clean)],
         libraries=_versions(libraries),
     )
 
@@ -151,6 +153,17 @@ def versions() -> dict[str, str]:
     return _versions(
         {*(name for r in readers for name in r.LIBRARIES), *extract.libraries(Extract()), *clean.libraries(Clean())}
     )
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Size and modification time: an unchanged file is hashed once per process."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+@cache
+def _file_hash(path: str, size: int, modified: int) -> str:
+    return file_xxh3(Path(path))
 
 
 def _versions(libraries: set[str]) -> dict[str, str]:

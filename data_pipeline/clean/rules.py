@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from configs.schema.clean import Clean
-from data_pipeline.clean import c4, fineweb, gopher_quality, gopher_repetition, lines
+from data_pipeline.clean import c4, classifier, fineweb, gopher_quality, gopher_repetition, lines
 from data_pipeline.clean.rule import Rule
 
 RULE_VERSION = 1
@@ -29,15 +29,22 @@ RULES: tuple[Rule, ...] = (
 
 
 def in_force(config: Clean) -> tuple[Rule, ...]:
-    """The rules of the sections that are enabled, in table order."""
-    return tuple(rule for rule in RULES if getattr(config, rule.section).enabled)
+    """The rules of the sections that are enabled, in table order; those of classifiers last."""
+    return tuple(rule for rule in (*RULES, *classifier.rules(config)) if _section(rule, config).enabled)
 
 
 def bounds(rule: Rule, config: Clean) -> tuple[float | None, float | None]:
     """Lowest and highest value kept; None: no bound."""
-    section = getattr(config, rule.section)
+    section = _section(rule, config)
     low, high = (None if name is None else float(getattr(section, name)) for name in (rule.low, rule.high))
     return low, high
+
+
+def _section(rule: Rule, config: Clean) -> Any:
+    """The section that switches the rule and holds its thresholds: a field, or one of a list (`classifiers.0`)."""
+    name, _, index = rule.section.partition(".")
+    found = getattr(config, name)
+    return found[int(index)] if index else found
 
 
 def thresholds(rule: Rule, config: Clean) -> dict[str, Any]:

@@ -1,29 +1,40 @@
 """Cleaning: what is done to each document by itself, and what is measured of it. Which document stays is decided later,
 from the measurements (`filter_stage`); rejected here is only what no threshold could bring back.
 
-The order: size, repair, language, lines removed and signals measured (over one segmentation).
+The order: size, repair, language; lines removed and signals measured over one segmentation; personal data masked;
+classifiers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from configs.schema.clean import Clean
-from data_pipeline.clean import heuristics, language, repair
-from data_pipeline.documents import SCHEMA, content_hash, source_column
+from data_pipeline.clean import classifier, heuristics, language, pii, repair
+from data_pipeline.documents import REJECT_TEXT_CHARACTERS, SCHEMA, content_hash, source_column
 from data_pipeline.outcome import Rejects, Tally
 
 NAME = "clean"
-RULE_VERSION = [1, repair.RULE_VERSION, language.RULE_VERSION, heuristics.RULE_VERSION]
+RULE_VERSION = [
+    1,
+    repair.RULE_VERSION,
+    language.RULE_VERSION,
+    heuristics.RULE_VERSION,
+    pii.RULE_VERSION,
+    classifier.RULE_VERSION,
+]
 
 
 @dataclass
 class Cleaned:
-    """kept: rows of SCHEMA. sizes: bytes of their texts. signals: float64 [rows] each. rejected: rows of REJECT_SCHEMA."""
+    """kept: rows of SCHEMA. sizes: bytes of their texts. signals: float64 [rows] each. rejected: rows of REJECT_SCHEMA;
+    both in the order they came."""
 
     kept: pa.RecordBatch
     sizes: list[int]
@@ -33,108 +44,154 @@ class Cleaned:
 
 def libraries(config: Clean) -> tuple[str, ...]:
     """Distributions whose versions decide what this stage hands on."""
-    return (*(repair.LIBRARIES if config.repair else ()), *language.LIBRARIES, *heuristics.LIBRARIES)
+    return (
+        *(repair.LIBRARIES if config.repair else ()),
+        *language.LIBRARIES,
+        *heuristics.libraries(config),
+        *(pii.LIBRARIES if config.pii.enabled else ()),
+        *(classifier.LIBRARIES if classifier.in_force(config) else ()),
+    )
+
+
+def files(config: Clean) -> list[Path]:
+    """Files of the user whose bytes decide what this stage hands on."""
+    return classifier.files(config)
 
 
 def settings(config: Clean) -> dict[str, Any]:
     """The keys that decide texts and signals, as JSON: those of no rule that is decided later."""
-    own = config.model_dump(mode="json", include={"max_bytes", "normalization", "repair"})
-    return {**own, "heuristics": heuristics.settings(config)}
+    own = config.model_dump(mode="json", include={"max_bytes", "normalization", "repair", "whitespace", "invisible"})
+    return {
+        **own,
+        "heuristics": heuristics.settings(config),
+        "pii": config.pii.kinds.model_dump(mode="json") if config.pii.enabled else None,
+        "classifiers": classifier.settings(config),
+    }
 
 
 def signal_names(config: Clean) -> list[str]:
     """The signals measured under this configuration, in the order of their columns."""
-    return ["language_score", *heuristics.SIGNALS]
+    own = [classifier.signal(found) for found in classifier.in_force(config)]
+    return ["language_score", *heuristics.SIGNALS, *own]
 
 
 def run(batch: pa.RecordBatch, source: str, config: Clean, tally: Tally, notes: dict[str, int]) -> Cleaned:
     """batch: CANDIDATE_SCHEMA. kept: with language and content hash filled in.
 
-    Rejected: `max_bytes` (value: bytes), `empty` (after repair, or without a line left; value: bytes before). notes:
-    counts of documents by what befell them, such as `repaired`.
+    Rejected: `max_bytes` (value: bytes), `empty` (after repair, or without a line left; value: bytes before),
+    `pii_{kind}` of kinds to drop (value: how many; without text). notes: counts of documents by what befell them, such
+    as `repaired`, of lines removed and of personal data found, by kind.
     """
-    rejects = Rejects(source, NAME)
-    found = _Rows()
-    rows = zip(*(batch.column(name).to_pylist() for name in ("id", "text", "url", "metadata", "offset")), strict=True)
-    for id, text, url, metadata, offset in rows:
-        entered = _bytes(text)
-        if entered > config.max_bytes:
-            rejects.add(id, url, "max_bytes", entered, text, offset)
-            tally.reject("max_bytes", entered)
+    rows = _Rows(batch, source, config, tally)
+    for place, text in enumerate(rows.texts):
+        if rows.entered[place] > config.max_bytes:
+            rows.reject(place, "max_bytes", rows.entered[place])
             continue
         text, mended = repair.repair(text, config)
-        text = text.strip()
         if mended:
             note(notes, "repaired")
-        code, score = language.detect(text) if text else ("", 0.0)
-        found.add(id, text, url, metadata, offset, entered, code, score)
-    texts = pa.array(found.texts, pa.large_string())
-    measured = heuristics.measure(texts, found.languages, config)
+        rows.texts[place] = text.strip()
+    languages = [language.detect(text) if text else ("", 0.0) for text in rows.select(rows.texts)]
+    texts = pa.array(rows.select(rows.texts), pa.large_string())
+    measured = heuristics.measure(texts, [code for code, _ in languages], config)
     for what, count in measured.notes.items():
-        notes[what] = notes.get(what, 0) + count
-    return _cleaned(found, measured, source, rejects, tally)
+        note(notes, what, count)
+    rows.measured(measured.texts.to_pylist(), [code for code, _ in languages])
+    signals = {"language_score": np.array([score for _, score in languages], np.float64), **measured.signals}
+    for place in rows.places():
+        if not rows.texts[place]:
+            rows.reject(place, "empty", rows.entered[place])
+        elif config.pii.enabled:
+            found = pii.treat(rows.texts[place], config.pii)
+            for kind, count in found.counts.items():
+                note(notes, f"pii {kind}", count)
+            if found.drop:
+                rows.reject(place, f"pii_{found.drop}", found.counts[found.drop], withheld=True)
+            else:
+                rows.texts[place] = found.text
+    kept = rows.kept()
+    left = rows.left
+    signals = {name: values[left] for name, values in signals.items()}
+    signals |= classifier.measure(kept.column("text"), classifier.in_force(config), notes)
+    return Cleaned(kept, rows.sizes, signals, rows.rejected())
 
 
 class _Rows:
-    """Documents that are neither too large nor rejected by their address, column by column."""
+    """The documents of a batch on their way, and those rejected, by their place in it."""
 
-    def __init__(self) -> None:
-        self.ids: list[bytes] = []
-        self.texts: list[str] = []
-        self.urls: list[str] = []
-        self.metadata: list[dict[str, str]] = []
-        self.offsets: list[int] = []
-        self.entered: list[int] = []
-        self.languages: list[str] = []
-        self.scores: list[float] = []
+    def __init__(self, batch: pa.RecordBatch, source: str, config: Clean, tally: Tally) -> None:
+        self._batch, self._source, self._config, self._tally = batch, source, config, tally
+        self.texts: list[str] = batch.column("text").to_pylist()
+        self.entered = [_bytes(text) for text in self.texts]
+        self.languages = [""] * len(self.texts)
+        self.sizes: list[int] = []
+        self._stay = [True] * len(self.texts)
+        self._before = list(self._stay)
+        self._rejected: dict[int, tuple[str, float, str]] = {}
 
-    def add(
-        self, id: bytes, text: str, url: str, metadata: Any, offset: int, entered: int, code: str, score: float
-    ) -> None:
-        self.ids.append(id)
-        self.texts.append(text)
-        self.urls.append(url)
-        self.metadata.append(dict(metadata))
-        self.offsets.append(offset)
-        self.entered.append(entered)
-        self.languages.append(code)
-        self.scores.append(score)
+    def places(self) -> list[int]:
+        """Of the documents not rejected so far."""
+        return [place for place, stays in enumerate(self._stay) if stays]
+
+    def select(self, values: Sequence[Any]) -> list[Any]:
+        """The values of the documents not rejected so far."""
+        return [value for value, stays in zip(values, self._stay, strict=True) if stays]
+
+    def reject(self, place: int, reason: str, value: float, withheld: bool = False) -> None:
+        """The document at `place` goes no further. withheld: no text of it is kept."""
+        text = "" if withheld else self.texts[place] or self._batch.column("text")[place].as_py()
+        if self._config.pii.enabled:
+            text = pii.masked(text[:REJECT_TEXT_CHARACTERS])
+        self._stay[place] = False
+        self._rejected[place] = (reason, value, text)
+        self._tally.reject(reason, self.entered[place])
+
+    def measured(self, texts: Sequence[str], languages: Sequence[str]) -> None:
+        """Takes over the texts without the lines removed, of the documents not rejected so far."""
+        self._before = list(self._stay)
+        for place, text, code in zip(self.places(), texts, languages, strict=True):
+            self.texts[place], self.languages[place] = text, code
+
+    @property
+    def left(self) -> list[int]:
+        """Which of the documents that were measured are kept: their places among those."""
+        measured = [place for place, was in enumerate(self._before) if was]
+        return [index for index, place in enumerate(measured) if self._stay[place]]
+
+    def kept(self) -> pa.RecordBatch:
+        """Rows of SCHEMA, counted."""
+        places = self.places()
+        texts = [self.texts[place] for place in places]
+        self.sizes = [_bytes(text) for text in texts]
+        for place, size in zip(places, self.sizes, strict=True):
+            self._tally.keep(self.entered[place], size)
+        metadata = self._batch.column("metadata").to_pylist()
+        few = self._batch.take(pa.array(places, pa.int64()))
+        columns = {
+            "id": few.column("id"),
+            "text": texts,
+            "url": few.column("url"),
+            "source": source_column(self._source, len(places)),
+            "language": [self.languages[place] for place in places],
+            "metadata": [
+                sorted({**dict(metadata[place]), "content_hash": content_hash(text).hex()}.items())
+                for place, text in zip(places, texts, strict=True)
+            ],
+        }
+        return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
+
+    def rejected(self) -> pa.RecordBatch:
+        """Rows of REJECT_SCHEMA."""
+        rejects = Rejects(self._source, NAME)
+        ids, urls, offsets = (self._batch.column(name) for name in ("id", "url", "offset"))
+        for place, (reason, value, text) in sorted(self._rejected.items()):
+            rejects.add(ids[place].as_py(), urls[place].as_py(), reason, value, text, offsets[place].as_py())
+        return rejects.batch()
 
 
-def _cleaned(found: _Rows, measured: heuristics.Heuristics, source: str, rejects: Rejects, tally: Tally) -> Cleaned:
-    texts = measured.texts.to_pylist()
-    keep = [index for index, text in enumerate(texts) if text]
-    for index, text in enumerate(texts):
-        if not text:
-            entered = found.entered[index]
-            rejects.add(found.ids[index], found.urls[index], "empty", entered, found.texts[index], found.offsets[index])
-            tally.reject("empty", entered)
-    sizes = [_bytes(texts[index]) for index in keep]
-    for index, left in zip(keep, sizes, strict=True):
-        tally.keep(found.entered[index], left)
-    hashed = [
-        sorted({**found.metadata[index], "content_hash": content_hash(texts[index]).hex()}.items()) for index in keep
-    ]
-    columns = {
-        "id": [found.ids[index] for index in keep],
-        "text": [texts[index] for index in keep],
-        "url": [found.urls[index] for index in keep],
-        "source": source_column(source, len(keep)),
-        "language": [found.languages[index] for index in keep],
-        "metadata": hashed,
-    }
-    signals = {"language_score": np.array(found.scores), **measured.signals}
-    return Cleaned(
-        pa.RecordBatch.from_pydict(columns, schema=SCHEMA),
-        sizes,
-        {name: values[keep] for name, values in signals.items()},
-        rejects.batch(),
-    )
-
-
-def note(notes: dict[str, int], what: str) -> None:
-    """One more document of which this is true."""
-    notes[what] = notes.get(what, 0) + 1
+def note(notes: dict[str, int], what: str, count: int = 1) -> None:
+    """So many more of what is named."""
+    notes[what] = notes.get(what, 0) + count
 
 
 def _bytes(text: str) -> int:

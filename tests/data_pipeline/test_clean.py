@@ -1,18 +1,15 @@
-"""Repair, language, and the stage that cleans."""
+"""Repair and language."""
 
 import json
 import sys
 
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from configs.schema.clean import Clean
-from data_pipeline.clean import language, stage
+from data_pipeline.clean import language
 from data_pipeline.clean.repair import repair
-from data_pipeline.documents import CANDIDATE_SCHEMA, content_hash, source_column
-from data_pipeline.outcome import Tally
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=200)
 GOOD = "The mill stands by the river, and the wheel that turns it has been there with the water of many years. " * 4
@@ -118,73 +115,3 @@ def test_any_text_has_a_language_or_none(text):
     text, _ = repair(text, Clean())
     code, score = language.detect(text)
     assert isinstance(code, str) and 0 <= score <= 1
-
-
-def clean(*texts, **settings):
-    columns = {
-        "id": [n.to_bytes(16, "big") for n in range(len(texts))],
-        "text": texts,
-        "url": [f"u{n}" for n in range(len(texts))],
-        "source": source_column("s", len(texts)),
-        "language": [""] * len(texts),
-        "metadata": [[("license", "CC0")]] * len(texts),
-        "offset": list(range(len(texts))),
-    }
-    tally, notes = Tally(), {}
-    batch = pa.RecordBatch.from_pydict(columns, schema=CANDIDATE_SCHEMA)
-    return stage.run(batch, "s", Clean(**settings), tally, notes), tally.as_json(), notes
-
-
-def test_kept_documents_have_language_and_content_hash():
-    outcome, counts, notes = clean(f"  {GOOD}\n")
-    [row] = outcome.kept.to_pylist()
-    assert row["text"] == GOOD.strip()
-    assert row["language"] == "en"
-    assert row["metadata"] == [("content_hash", content_hash(GOOD).hex()), ("license", "CC0")]
-    assert counts == {
-        "documents": {"in": 1, "kept": 1, "rejected": {}},
-        "bytes": {"in": len(GOOD) + 3, "kept": len(GOOD.strip()), "rejected": {}},
-    }
-    assert notes == {"language en": 1}
-
-
-def test_rejected_documents_keep_reason_value_and_the_beginning_of_their_text():
-    german = "Die Mühle steht am Fluss, und das Rad dreht sich seit vielen Jahren mit dem Wasser, das dort fließt. " * 9
-    outcome, counts, _ = clean(
-        "x" * 5001, GOOD, "too short", "\x00\x01", german, max_bytes=5000, languages=["en"], min_language_score=0.3
-    )
-    assert [row["id"][-1] for row in outcome.kept.to_pylist()] == [1]
-    rows = outcome.rejected.to_pylist()
-    assert [(row["offset"], row["stage"], row["reason"]) for row in rows] == [
-        (0, "clean", "max_bytes"), (2, "clean", "gopher_words_few"), (3, "clean", "empty"), (4, "clean", "language"),
-    ]  # fmt: skip
-    assert [rows[0]["value"], rows[1]["value"], rows[2]["value"]] == [5001, 2, 0]
-    assert rows[0]["text"] == "x" * 2000 and rows[1]["text"] == "too short"
-    assert counts["documents"]["in"] == 5
-    assert counts["documents"]["rejected"] == {"empty": 1, "gopher_words_few": 1, "language": 1, "max_bytes": 1}
-
-
-def test_a_document_over_the_bound_is_refused_before_it_is_segmented(monkeypatch):
-    def segmented(text):
-        raise AssertionError("segmented")
-
-    monkeypatch.setattr(stage, "Segmentation", segmented)
-    outcome, _, _ = clean("é" * 501, max_bytes=1000)
-    assert outcome.rejected.to_pylist()[0]["value"] == 1002
-
-
-def test_rules_that_are_off_reject_nothing():
-    outcome, _, notes = clean("short", "Ã©", gopher_quality={"enabled": False})
-    assert [row["text"] for row in outcome.kept.to_pylist()] == ["short", "é"]
-    assert notes["repaired"] == 1
-
-
-@given(st.lists(st.text(max_size=80), max_size=6), st.booleans())
-def test_documents_in_are_kept_or_rejected(texts, enabled):
-    outcome, counts, _ = clean(*texts, max_bytes=60, gopher_quality={"enabled": enabled, "min_words": 3})
-    documents = counts["documents"]
-    assert outcome.kept.num_rows == documents["kept"]
-    assert outcome.rejected.num_rows == sum(documents["rejected"].values())
-    assert documents["in"] == len(texts) == documents["kept"] + sum(documents["rejected"].values())
-    order = [row["offset"] for row in outcome.rejected.to_pylist()]
-    assert order == sorted(order)
