@@ -10,8 +10,16 @@ from dataclasses import dataclass, field
 
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([^\s\"';,]+)", re.IGNORECASE)
 _STATUS = re.compile(rb"HTTP/\d(?:\.\d)?\s+(\d{3})\b")
+_CHUNK_SIZE = re.compile(rb"\s*([0-9A-Fa-f]{1,15})\s*(?:;|\Z)")
+# Of a chunk's size with its extensions.
+_CHUNK_LINE = 4096
 _STEP = 1 << 16
+# What is given to a decoder at once: what it does not use of it is copied.
+_PIECE = 1 << 14
 _MAX_CODINGS = 3
+# Registered codings that crawlers hardly ever meet. Any other unknown one (`utf-8`, `none`, `text/html`: servers invent
+# them) means no coding, as it does to browsers.
+_NOT_DECODED = frozenset({"compress", "x-compress", "dcb", "dcz", "exi", "aes128gcm", "pack200-gzip"})
 
 
 class BodyTooLarge(Exception):
@@ -52,18 +60,18 @@ def charset_of(content_type: str) -> str:
 def parse_fields(lines: list[bytes]) -> dict[str, str]:
     """`Name: value` lines by lower-case name; a line that begins with white space continues the one before. Bytes
     outside UTF-8 become U+FFFD; lines without a colon are passed over, as browsers do."""
-    fields: dict[str, str] = {}
+    fields: dict[str, list[str]] = {}
     name = ""
     for line in lines:
         text = line.decode("utf-8", "replace").rstrip("\r\n")
         if text[:1] in (" ", "\t") and name:
-            fields[name] += " " + text.strip()
+            fields[name].append(text.strip())
             continue
         key, colon, value = text.partition(":")
         name = key.strip().lower() if colon else ""
         if name:
-            fields[name] = value.strip()
-    return fields
+            fields[name] = [value.strip()]
+    return {name: " ".join(values) for name, values in fields.items()}
 
 
 def parse_head(lines: list[bytes]) -> Head:
@@ -78,69 +86,73 @@ def decode_body(body: bytes, head: Head, limit: int) -> bytes:
 
     Raises BodyTooLarge above `limit` bytes, BodyDamaged where the coded bytes make no sense.
     """
-    if "chunked" in head.headers.get("transfer-encoding", "").lower():
+    transfer = _codings(head.headers.get("transfer-encoding", ""))
+    if "chunked" in transfer:
         body = _dechunk(body)
-    codings = [name.strip().lower() for name in head.headers.get("content-encoding", "").split(",") if name.strip()]
+    codings = _codings(head.headers.get("content-encoding", "")) + [name for name in transfer if name != "chunked"]
     if len(codings) > _MAX_CODINGS:
-        raise BodyDamaged(f"{len(codings)} content codings one over the other")
+        raise BodyDamaged(f"{len(codings)} codings one over the other")
     for coding in reversed(codings):
         decode = _DECODERS.get(coding)
         if decode is not None:
             body = decode(body, limit)
-        elif coding != "identity":
-            raise BodyDamaged(f"unknown content coding {coding[:40]!r}")
+        elif coding in _NOT_DECODED:
+            raise BodyDamaged(f"coding {coding!r} is not decoded")
     if len(body) > limit:
         raise BodyTooLarge(len(body))
     return body
 
 
+def _codings(value: str) -> list[str]:
+    return [name.strip().lower() for name in value.split(",") if name.strip()]
+
+
 def _dechunk(body: bytes) -> bytes:
     """RFC 9112, 7.1. A body that does not begin like a chunk is no chunked one and returned as it is; one that ends or
     goes wrong in the middle gives what was whole."""
-    parts: list[bytes] = []
+    # A buffer, since a list of small chunks would take many times their bytes.
+    whole = io.BytesIO()
     at = 0
     while at < len(body):
-        end = body.find(b"\n", at, at + 4096)
-        size_text = body[at:end].split(b";")[0].strip() if end >= 0 else b""
-        try:
-            size = int(size_text, 16) if re.fullmatch(rb"[0-9A-Fa-f]{1,15}", size_text) else -1
-        except ValueError:
-            size = -1
-        if size < 0:
-            return b"".join(parts) if parts else body
+        end = body.find(b"\n", at, at + _CHUNK_LINE)
+        found = _CHUNK_SIZE.match(body, at, end) if end >= 0 else None
+        if found is None:
+            return whole.getvalue() if at else body
+        size = int(found[1], 16)
         if size == 0:
             break
-        parts.append(body[end + 1 : end + 1 + size])
+        whole.write(memoryview(body)[end + 1 : end + 1 + size])
         at = end + 1 + size
         # Each chunk's data is followed by a line end.
         at += 2 if body[at : at + 2] == b"\r\n" else 1 if body[at : at + 1] == b"\n" else 0
-    return b"".join(parts)
+    return whole.getvalue()
 
 
 def _bounded(step: Callable[[], bytes], limit: int) -> bytes:
-    parts: list[bytes] = []
-    size = 0
+    whole = io.BytesIO()
     while piece := step():
-        size += len(piece)
-        if size > limit:
-            raise BodyTooLarge(size)
-        parts.append(piece)
-    return b"".join(parts)
+        whole.write(piece)
+        if whole.tell() > limit:
+            raise BodyTooLarge(whole.tell())
+    return whole.getvalue()
 
 
 def _inflate(body: bytes, limit: int, wbits: int) -> bytes:
     inflate = zlib.decompressobj(wbits)
-    rest = body
+    view, at, full = memoryview(body), 0, False
 
     def step() -> bytes:
-        nonlocal rest
-        if inflate.eof:
-            return b""
-        try:
-            output = inflate.decompress(rest, _STEP)
-        except zlib.error as error:
-            raise BodyDamaged(str(error)) from error
-        rest = inflate.unconsumed_tail
+        nonlocal at, full
+        output = b""
+        # A call that filled its output may hold back more, though it has used up its input.
+        while not output and not inflate.eof and (full or at < len(view)):
+            piece = view[at : at + _PIECE]
+            try:
+                output = inflate.decompress(piece, _STEP)
+            except zlib.error as error:
+                raise BodyDamaged(str(error)) from error
+            at += len(piece) - len(inflate.unconsumed_tail)
+            full = len(output) == _STEP
         return output
 
     return _bounded(step, limit)
@@ -161,17 +173,30 @@ def _deflate(body: bytes, limit: int) -> bytes:
 
 
 def _brotli(body: bytes, limit: int) -> bytes:
-    from fastwarc.stream_io import BrotliReader
+    import brotli
 
-    reader = BrotliReader(io.BytesIO(body))
+    decoder = brotli.Decompressor()
+    at = 0
 
     def step() -> bytes:
-        try:
-            return bytes(reader.read(_STEP))
-        except OSError as error:
-            raise BodyDamaged(f"brotli: {error}") from error
+        nonlocal at
+        output = b""
+        while not output and not decoder.is_finished():
+            more = decoder.can_accept_more_data()
+            piece = body[at : at + _PIECE] if more else b""
+            at += len(piece)
+            # Also without input: it may hold back output though it would take more.
+            output = decoder.process(piece, output_buffer_limit=_STEP)
+            if more and not piece and not output:
+                break
+        return bytes(output)
 
-    return _bounded(step, limit)
+    try:
+        return _bounded(step, limit)
+    except brotli.error as error:
+        if body.lstrip()[:1] == b"<":  # decoded already: brotli has no magic number to tell by
+            return body
+        raise BodyDamaged(f"brotli: {error}") from error
 
 
 def _zstd(body: bytes, limit: int) -> bytes:

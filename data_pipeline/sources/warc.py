@@ -1,48 +1,62 @@
-"""WARC files (ISO 28500), plain, .gz or .zst: responses and resources that are HTML or plain text, and conversion
-records (WET).
+"""WARC files (ISO 28500) and their forerunner ARC, plain or in any coding of `decoders`: responses and resources that
+are HTML or plain text, and conversion records (WET).
 
-The framing is read here, over streams that stay bounded and go on behind damage; fastwarc's iterator stops at the
-first damaged byte and gives all records of one gzip member the same position, so that their ids would be equal. One
-file is one unit; cutting at gzip members is not done.
+The framing is read here, over streams that stay bounded and go on behind damage. A record never reaches beyond a
+member behind which another record begins. Where a record's length leads nowhere, reading goes on at the next beginning
+of a record behind its header.
 
-A document's offset is the stored byte of its gzip member if the file has one member per record (as its first record
-shows), else its first byte in the decoded stream. A record that begins inside a member of a file of the first kind
-gets the size of the file plus its decoded position: beyond all member offsets, so no two records share one.
+A document's offset is the stored byte of its member if the file has one member per record (as its first record shows),
+else its first byte in the decoded stream. The k-th record that begins inside a member of a file of the first kind gets
+k * 2^44 more: beyond all member offsets, so no two records share one, wherever the file is cut into units.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from configs.schema.source import Source
 from data_pipeline.pool import advance
+from data_pipeline.sources import arc
+from data_pipeline.sources.archive_cuts import cuts
 from data_pipeline.sources.files import find_files
 from data_pipeline.sources.http import BodyDamaged, BodyTooLarge, Head, decode_body, parse_fields, parse_head
 from data_pipeline.sources.record import Limits, Record, SourceTally
+from data_pipeline.sources.record_starts import (
+    HEAD_LIMIT,
+    LINE_LIMIT,
+    begins_record,
+    content_length,
+    is_blank,
+    is_version,
+)
 from data_pipeline.sources.stored import Damaged, StoredFile
 from data_pipeline.units import Piece, Plan, Unit
 
-RULE_VERSION = 1
-LIBRARIES: tuple[str, ...] = ("fastwarc", "zstandard")
-SUFFIXES = (".warc", ".wet")
+RULE_VERSION = 2
+LIBRARIES: tuple[str, ...] = ("brotli", "lz4", "zstandard")
+SUFFIXES = (".warc", ".wet", ".arc")
 
-_VERSION = re.compile(rb"WARC/\d+\.\d+\s*\Z")
-_LENGTH = re.compile(r"[0-9]{1,18}")
-_LINE_LIMIT = 1 << 16
-_HEAD_LIMIT = 1 << 18
 _HTML = ("text/html", "application/xhtml+xml")
 _LOOKS_LIKE_HTML = re.compile(
     rb"\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,500}?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.I | re.S
 )
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
+_RECORD_INSIDE = re.compile(rb"\nWARC/\d{1,4}\.\d{1,4}\r?\n[A-Za-z-]{1,80}:")
 _TYPES = frozenset({"warcinfo", "request", "metadata", "revisit", "continuation"})
+_INNER = 1 << 44
+_FOLLOWING = 1 << 12
 
 
 def plan(source: Source, unit_bytes: int) -> Plan:
-    """One unit per file, whatever its size."""
+    """Finds the files and cuts the large ones where records begin."""
     found = find_files(source, SUFFIXES)
-    pieces = [Piece(file.relative_path, file.path, 0, file.size, whole=True) for file in found.files]
+    pieces = [
+        Piece(file.relative_path, file.path, start, end, whole=(start, end) == (0, file.size), xxh3=file.xxh3)
+        for file in found.files
+        for start, end in cuts(file.path, file.size, file.coding, unit_bytes)
+    ]
     return Plan(pieces, found.left_out, found.problems)
 
 
@@ -53,45 +67,80 @@ def read(unit: Unit, source: Source, limits: Limits, tally: SourceTally) -> Iter
         tally.input_bytes += by
         advance(by)
 
-    with StoredFile(unit.path, unit.start, unit.end, told) as file:
+    with StoredFile(unit.path, unit.start, unit.end, told, fence=begins_record) as file:
         reader = _Reader(file, unit, limits, tally)
         while True:
             try:
                 yield from reader.records()
                 return
             except Damaged as damage:
-                tally.damage("stream", unit.relative_path, damage.offset, damage.message)
+                reader.interrupted(damage)
                 if not file.recover():
                     return
+
+
+@dataclass
+class _Block:
+    """What a record's header says. begin: decoded position of its block."""
+
+    offset: int
+    url: str
+    date: str
+    begin: int
+    length: int
 
 
 class _Reader:
     def __init__(self, file: StoredFile, unit: Unit, limits: Limits, tally: SourceTally) -> None:
         self._file, self._unit, self._limits, self._tally = file, unit, limits, tally
-        self._member_per_record: bool | None = None
+        # Only files of one member per record are cut inside a coding.
+        self._member_per_record: bool | None = True if unit.start and file.coding != "plain" else None
+        self._arc: bool | None = None
+        self._inside = False
         self._lost = False
+        self._inner = (-1, 0)
 
     def records(self) -> Iterator[Record]:
         """From where the stream stands to its end. Raises Damaged; may be called again after recovery."""
         while True:
             position = self._file.position
-            line = self._file.line(_LINE_LIMIT)
+            line = self._file.line(LINE_LIMIT)
             if not line.size:
+                if self._file.next_member():
+                    continue
                 return
-            if line.data in (b"\r\n", b"\n"):
+            if is_blank(line.data):
                 continue  # two of them end each record
-            offset = self._offset(position)
-            if not _VERSION.match(line.data):
-                if not self._lost:  # said once for each stretch of bytes that belong to no record
-                    message = f"expected a record, found {line.data[:60]!r}"
-                    self._tally.damage("not a WARC record", self._unit.relative_path, offset, message)
+            made, begun = None, False
+            if self._arc is not True and is_version(line.data) and self._header_follows():
+                self._arc, begun = False, True
+                made = self._warc(self._begin(position))
+            elif self._arc is not False and (found := arc.parse_line(line.data)) is not None:
+                self._arc, begun = True, True
+                made = self._arc_record(self._begin(position), found)
+            if begun:
+                self._inside = False
+            elif not self._lost:  # said once for each stretch of bytes that belong to no record
+                self._damage("not a record", self._offset(position), f"expected a record, found {line.data[:60]!r}")
                 self._lost = True
-                continue
-            self._lost = False
-            self._tally.records += 1
-            record = self._record(offset)
-            if record is not None:
-                yield record
+            if made is not None:
+                yield made
+
+    def interrupted(self, damage: Damaged) -> None:
+        """Counts damage of the stream: as that of a record, where it cut one short."""
+        kind = "record in a damaged stream" if self._inside else "stream"
+        self._damage(kind, damage.offset, damage.message)
+        self._inside, self._lost = False, True
+
+    def _header_follows(self) -> bool:
+        # Among bytes that belong to no record a version line alone proves little: pages quote them.
+        return not self._lost or begins_record(b"WARC/1.0\n" + self._file.peek(256))
+
+    def _begin(self, position: int) -> int:
+        """Counts a record that begins at a decoded position; returns its offset."""
+        self._tally.records += 1
+        self._inside, self._lost = True, False
+        return self._offset(position)
 
     def _offset(self, position: int) -> int:
         member = self._file.member_at(position)
@@ -101,91 +150,117 @@ class _Reader:
             self._member_per_record = member is not None
         if not self._member_per_record:
             return position
-        return member if member is not None else self._unit.size + position
+        if member is not None:
+            return member
+        member = self._file.member_of(position)
+        self._inner = (member, self._inner[1] + 1 if self._inner[0] == member else 1)
+        return member + self._inner[1] * _INNER
 
     def _damage(self, kind: str, offset: int, message: str) -> None:
         self._tally.damage(kind, self._unit.relative_path, offset, message)
 
-    def _lines(self, limit: int) -> tuple[list[bytes], int]:
-        """Lines up to a blank one, of at most `limit` bytes with it; and the bytes passed."""
+    def _warc(self, offset: int) -> Record | None:
+        """The record whose version line has been read, passed to its end; None if it is no document."""
         lines: list[bytes] = []
         size = 0
-        while size < limit:
-            line = self._file.line(min(_LINE_LIMIT, limit - size))
+        while size < HEAD_LIMIT:
+            line = self._file.line(min(LINE_LIMIT, HEAD_LIMIT - size))
             size += line.size
             if not line.size or line.data in (b"\r\n", b"\n"):
                 break
             if line.data:
                 lines.append(line.data)
-        return lines, size
-
-    def _record(self, offset: int) -> Record | None:
-        """The record whose version line has been read, passed to its end; None if it is no document."""
-        lines, size = self._lines(_HEAD_LIMIT)
-        if size >= _HEAD_LIMIT:
-            self._damage("record header too long", offset, f"over {_HEAD_LIMIT} bytes")
+        else:
+            self._damage("record header too long", offset, f"over {HEAD_LIMIT} bytes")
             self._lost = True
             return None
         fields = parse_fields(lines)
-        if not _LENGTH.fullmatch(fields.get("content-length", "")):
-            self._damage("no content length", offset, f"found {fields.get('content-length', 'none')[:40]!r}")
-            self._lost = True
+        url, date = fields.get("warc-target-uri", "").strip("<> "), fields.get("warc-date", "")
+        block = _Block(offset, url, date, self._file.position, content_length(fields))
+        if not self._fits(block, fields.get("content-length", "none")):
             return None
-        length = int(fields["content-length"])
         kind = fields.get("warc-type", "").lower()
+        content_type = fields.get("content-type", "")
         if kind == "response":
-            return self._response(offset, fields, length)
+            if content_type and not content_type.lower().startswith("application/http"):
+                return self._pass(block, block.length, "response that is not HTTP")
+            return self._response(block)
         if kind == "conversion":
-            return self._body(offset, fields, Head(200, {"content-type": "text/plain; charset=utf-8"}), b"", length)
+            # Text out of other formats, in UTF-8.
+            head = Head(200, {"content-type": f"{content_type or 'text/plain'}; charset=utf-8"})
+            return self._body(block, head, b"", block.length)
         if kind == "resource":
             # Crawlers keep their own logs as text/plain resources.
-            if fields.get("content-type", "").lower().startswith(_HTML):
-                return self._body(offset, fields, Head(200, {"content-type": fields["content-type"]}), b"", length)
-            self._skip(offset, length, "resource that is not HTML")
-            return None
-        self._skip(offset, length, kind if kind in _TYPES else "record of unknown type")
-        return None
+            if content_type.lower().startswith(_HTML):
+                return self._body(block, Head(200, {"content-type": content_type}), b"", block.length)
+            return self._pass(block, block.length, "resource that is not HTML")
+        return self._pass(block, block.length, kind if kind in _TYPES else "record of unknown type")
 
-    def _response(self, offset: int, fields: dict[str, str], length: int) -> Record | None:
-        if not fields.get("content-type", "application/http").lower().startswith("application/http"):
-            self._skip(offset, length, "response that is not HTTP")
+    def _arc_record(self, offset: int, line: arc.ArcLine) -> Record | None:
+        block = _Block(offset, line.url, line.date, self._file.position, line.length)
+        if not self._fits(block, "no number"):
             return None
-        begin = self._file.read(min(length, _HEAD_LIMIT))
-        end = _HEAD_END.search(begin)
-        head = parse_head((begin[: end.start()] if end else begin).splitlines())
-        body, left = begin[end.end() :] if end else b"", length - len(begin)
-        if not head.status:
-            self._skip(offset, left, "response without a status line")
-        elif not 200 <= head.status < 300:
-            self._skip(offset, left, f"HTTP status {head.status}")
+        if line.scheme == arc.VERSION_BLOCK:
+            return self._pass(block, block.length, arc.VERSION_BLOCK)
+        if line.scheme not in ("http", "https"):
+            return self._pass(block, block.length, "response that is not HTTP")
+        return self._response(block)
+
+    def _fits(self, block: _Block, found: str) -> bool:
+        """Whether the block can be read; else it is damaged, and what follows is searched for the next record."""
+        left = self._file.left
+        if block.length < 0:
+            self._damage("no content length", block.offset, f"found {found[:40]!r}")
+        elif left is not None and block.length > left:
+            self._truncated(block, block.length - left)
         else:
-            return self._body(offset, fields, head, body, left)
-        return None
+            return True
+        self._lost = True
+        return False
 
-    def _body(self, offset: int, fields: dict[str, str], head: Head, begin: bytes, left: int) -> Record | None:
+    def _truncated(self, block: _Block, missing: int) -> None:
+        self._damage("truncated record", block.offset, f"{missing} bytes are missing at the end")
+
+    def _response(self, block: _Block) -> Record | None:
+        begin = self._file.read(min(block.length, HEAD_LIMIT))
+        end = _HEAD_END.search(begin)
+        left = block.length - len(begin)
+        if end is None and left and len(begin) == HEAD_LIMIT:
+            if self._whole(block, left):
+                self._damage("HTTP header too long", block.offset, f"over {HEAD_LIMIT} bytes")
+            return None
+        head = parse_head((begin[: end.start()] if end else begin).splitlines())
+        if not head.status:
+            return self._pass(block, left, "response without a status line")
+        if not 200 <= head.status < 300:
+            return self._pass(block, left, f"HTTP status {head.status}")
+        return self._body(block, head, begin[end.end() :] if end else b"", left)
+
+    def _body(self, block: _Block, head: Head, begin: bytes, left: int) -> Record | None:
         """begin: of the body, read already. left: the bytes of the record that are still to be read."""
         kind = head.content_type
         if kind and kind not in _HTML and kind != "text/plain":
-            self._skip(offset, left, f"content type {_family(kind)}")
+            return self._pass(block, left, f"content type {_family(kind)}")
+        size = len(begin) + left
+        if size > self._limits.page_bytes:
+            return self._made(block, too_large=size) if self._whole(block, left) else None
+        body = self._file.read(left, after=begin)
+        if len(body) < size:
+            self._short(block, size - len(body))
             return None
-        if len(begin) + left > self._limits.page_bytes:
-            self._skip(offset, left, None)
-            return self._made(offset, fields, too_large=len(begin) + left)
-        rest = self._file.read(left)
-        if len(rest) < left:
-            self._damage("truncated record", offset, f"{left - len(rest)} bytes are missing at the end")
+        if not self._followed(block, body):
             return None
         try:
-            body = decode_body(begin + rest, head, self._limits.page_bytes)
+            body = decode_body(body, head, self._limits.page_bytes)
         except BodyTooLarge as error:
-            return self._made(offset, fields, too_large=error.size)
+            return self._made(block, too_large=error.size)
         except BodyDamaged as error:
-            self._damage("damaged HTTP body", offset, str(error))
+            self._damage("damaged HTTP body", block.offset, str(error))
             return None
         if not kind and not _LOOKS_LIKE_HTML.match(body[:4096]):
             self._tally.skip("no content type, not HTML by its beginning")
             return None
-        record = self._made(offset, fields)
+        record = self._made(block)
         record.charset = head.charset
         if kind == "text/plain":
             record.plain = body
@@ -193,17 +268,47 @@ class _Reader:
             record.html = body
         return record
 
-    def _skip(self, offset: int, length: int, kind: str | None) -> None:
-        if kind is not None:
+    def _pass(self, block: _Block, left: int, kind: str) -> Record | None:
+        """Passes over a record that is no document."""
+        if self._whole(block, left):
             self._tally.skip(kind)
-        passed = self._file.skip(length)
-        if passed < length:
-            self._damage("truncated record", offset, f"{length - passed} bytes are missing at the end")
+        return None
 
-    def _made(self, offset: int, fields: dict[str, str], too_large: int = 0) -> Record:
-        metadata = {"crawl_date": fields["warc-date"]} if fields.get("warc-date") else {}
-        url = fields.get("warc-target-uri", "").strip("<> ")
-        return Record(self._unit.relative_path, offset, url=url, metadata=metadata, too_large=too_large)
+    def _whole(self, block: _Block, left: int) -> bool:
+        """Passes over the rest of a block. False: it is damaged, and counted so."""
+        passed = self._file.skip(left)
+        if passed < left:
+            self._short(block, left - passed)
+            return False
+        if not self._followed(block, None) and self._file.rewind(block.begin):
+            pass  # read on behind the header: records may lie inside what its length claims
+        return True
+
+    def _short(self, block: _Block, missing: int) -> None:
+        self._truncated(block, missing)
+        self._lost = True
+        if self._file.left == 0:  # the end of the stream, not of a member: records may have been passed over
+            self._file.rewind(block.begin)
+
+    def _followed(self, block: _Block, body: bytes | None) -> bool:
+        """Whether a block ends where a record should: before the next, or at the end. body: what it holds, if held: it
+        is then damaged, and counted so, only if records begin inside it."""
+        if self._member_per_record:
+            return True  # the fence guards it
+        following = self._file.peek(_FOLLOWING).lstrip(b"\r\n")
+        if not following or begins_record(following):
+            return True
+        if body is None:
+            return False
+        if not _RECORD_INSIDE.search(body) or not self._file.rewind(block.begin):
+            return True
+        self._damage("wrong content length", block.offset, "other records begin inside it, and none behind it")
+        self._lost = True
+        return False
+
+    def _made(self, block: _Block, too_large: int = 0) -> Record:
+        metadata = {"crawl_date": block.date} if block.date else {}
+        return Record(self._unit.relative_path, block.offset, url=block.url, metadata=metadata, too_large=too_large)
 
 
 def _family(content_type: str) -> str:

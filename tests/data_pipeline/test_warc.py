@@ -173,8 +173,8 @@ def test_reading_goes_on_behind_damage(tmp_path):
         b"<html><body><p>three</p></body></html>",
     ]
     kinds = {kind: damage.count for kind, damage in tally.damaged.items()}
-    assert kinds == {"not a WARC record": 1, "no content length": 1}
-    assert tally.damaged["not a WARC record"].first_offset == len(page("one"))
+    assert kinds == {"not a record": 1, "no content length": 1}
+    assert tally.damaged["not a record"].first_offset == len(page("one"))
 
 
 def test_a_record_cut_short_is_damage(tmp_path):
