@@ -53,7 +53,7 @@ def test_repair_is_linear_in_the_length_of_the_text(piece):
         ("cafe\u0301", "café"),
         ("a\r\nb\rc\u2028d\u2029e", "a\nb\nc\nd\ne"),
         ("so\x85 on", "so\u2026 on"),  # a character of Windows-1252, rather than a control
-        ("a\x00b\x1bc\x7fd\ufffee\tf\u200bg", "abcde\tf\u200bg"),
+        ("a\x00b\x1bc\x7fd\ufffee\tf", "abcde\tf"),
         ("lone \ud800 surrogate", "lone \ufffd surrogate"),
         ("a very long clean line\n" * 50 + "caf\u00c3\u00a9", "a very long clean line\n" * 50 + "café"),
     ],
