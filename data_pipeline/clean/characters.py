@@ -29,6 +29,9 @@ HANGUL = 256
 CLOSING = 512
 """Quotation marks and brackets that may stand behind the end of a sentence."""
 
+ALPHABETIC_UNSPACED = 1024
+"""Of UNSPACED, the scripts in which a word takes about four letters: all but Han, kana and the like."""
+
 UNICODE = unicodedata.unidata_version
 """Version of the tables, which decides results."""
 
@@ -41,6 +44,8 @@ _UNSPACED = (
     (0xA980, 0xA9DF), (0xA9E0, 0xA9FF), (0xAA60, 0xAA7F), (0xAA80, 0xAADF), (0xF900, 0xFAFF), (0xFF66, 0xFF9F),
     (0x17000, 0x18DFF), (0x1AFF0, 0x1B16F), (0x20000, 0x3FFFF),
 )  # fmt: skip
+
+_ALPHABETIC = ((0x0E00, 0x1FFF), (0xA980, 0xAADF))
 
 # Sentence_Terminal of the Unicode Character Database (PropList).
 _TERMINAL = (
@@ -65,7 +70,7 @@ _TERMINAL = (
 _BULLETS = "•‣◦⁃●○▪■–-*·"
 _CLOSING = "\"'”’»›)]}」』）］】〉》"
 
-_BLOCK = 0x20000
+_BLOCK = 0x40000
 _LOWER = 0x3000
 """Below it lie all scripts with capitals that a stop word is written in."""
 
@@ -74,7 +79,7 @@ _LOWER = 0x3000
 def classes() -> np.ndarray:
     """uint16 [0x110000]: the flags of each code point."""
     table = np.zeros(sys.maxunicode + 1, np.uint16)
-    # The first two planes one by one; of the others only Han (planes 2 and 3) is assigned letters.
+    # Planes 0 to 3 one by one; the others hold no letters, and no marks but variation selectors.
     characters = [chr(code) for code in range(_BLOCK)]
     categories = np.array([unicodedata.category(character) for character in characters])
     major = categories.astype("U1")
@@ -84,10 +89,14 @@ def classes() -> np.ndarray:
     first[major == "N"] |= DIGIT
     first[np.isin(major, ("P", "S", "C"))] |= SYMBOL
     first[[character.isspace() for character in characters]] |= BLANK
-    table[0x20000:0x40000] |= LETTER
+    table[_BLOCK:] |= SYMBOL
+    table[0xE0100:0xE01F0] = 0
     for low, high in _UNSPACED:
         part = table[low : high + 1]
         part[(part & (LETTER | DIGIT)) != 0] |= UNSPACED
+    for low, high in _ALPHABETIC:
+        part = table[low : high + 1]
+        part[(part & UNSPACED) != 0] |= ALPHABETIC_UNSPACED
     # Their digits are numbers as anywhere, but 〇 and the like are written between other characters of Han.
     decimal = np.flatnonzero(categories == "Nd")
     table[decimal] &= ~np.uint16(UNSPACED)

@@ -6,7 +6,7 @@ import numpy as np
 
 from data_pipeline.clean.characters import BLANK, BULLET, CLOSING, LETTER, TERMINAL
 from data_pipeline.clean.repeats import duplicates, ngrams
-from data_pipeline.clean.segmentation import ALPHABETIC, PROPER, decode, mix, next_word, strip
+from data_pipeline.clean.segmentation import ALPHABETIC, OF_MANY, PROPER, decode, mix, next_word, strip
 from data_pipeline.kernel import kernel
 
 RULE_VERSION = 1
@@ -110,14 +110,14 @@ def _line_signals(data, begin, end, classes, short, room, table, row):  # type: 
             sentences += _sentences(data, classes, start, close)
         i = stop + 1
     again, size, steps = duplicates(hashes, sizes, lines, table)
-    share = 1.0 / lines if lines else 0.0
-    row[5] = bullets * share
-    row[6] = ellipses * share
-    row[9] = again * share
+    whole = max(1, lines)
+    row[5] = bullets / whole
+    row[6] = ellipses / whole
+    row[9] = again / whole
     row[11] = size / characters if characters else 0.0
     row[22] = sentences
-    row[23] = punctuated * share
-    row[24] = shorts * share
+    row[23] = punctuated / whole
+    row[24] = shorts / whole
     row[25] = size / (characters - newlines) if characters > newlines else 0.0
     return characters, newlines, steps
 
@@ -202,6 +202,7 @@ def measure_batch(data, offsets, classes, lower, spans, span_offsets, stops, sto
         length = 0
         letters = 0
         unspaced = 0
+        of_many = 0
         hashes = 0
         dots = 0
         found = 0
@@ -237,6 +238,8 @@ def measure_batch(data, offsets, classes, lower, spans, span_offsets, stops, sto
                 length += word[4]
             if flags & ALPHABETIC:
                 alphabetic += 1
+            if flags & OF_MANY:
+                of_many += 1
             unspaced += word[7]
             letters += word[8]
             if stop_to > stop_from and word[3] <= 24:
@@ -258,6 +261,10 @@ def measure_batch(data, offsets, classes, lower, spans, span_offsets, stops, sto
                     dots += run // 3
             elif byte == 0xE2 and k + 2 < end and data[k + 1] == 0x80 and data[k + 2] == 0xA6:
                 dots += 1
+        # A word of Chinese or Japanese has about two characters, one of Thai, Lao, Khmer, Burmese or Tibetan about four.
+        scale = 1
+        if not given and 2 * unspaced > letters:
+            scale = 4 if 2 * of_many > unspaced else 2
         row[0] = unspaced / letters if letters else 0.0
         row[1] = proper
         row[2] = length / proper if proper else 0.0
@@ -265,7 +272,7 @@ def measure_batch(data, offsets, classes, lower, spans, span_offsets, stops, sto
         row[4] = dots / max(1, count)
         row[7] = alphabetic / count if count else 0.0
         row[8] = found if languages[document] >= 0 else np.nan
-        steps += ngrams(words, count, ends, blanks, grams, table, first, times, mark, candidates, row[13:22])
+        steps += ngrams(words, count, scale, ends, blanks, grams, table, first, times, mark, candidates, row[13:22])
         for n in range(13, 22):
             row[n] = row[n] / characters if characters else 0.0
         row[26] = newlines / max(1, count)

@@ -63,11 +63,12 @@ def duplicates(hashes, sizes, items, table):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def ngrams(words, count, ends, blanks, grams, table, first, times, mark, candidates, out):  # type: ignore[no-untyped-def]
+def ngrams(words, count, scale, ends, blanks, grams, table, first, times, mark, candidates, out):  # type: ignore[no-untyped-def]
     """Characters in the most frequent n-gram (n = 2, 3, 4) and in repeated n-grams (n = 5 to 10).
 
-    words: hashes. ends: characters of the words before the i-th. blanks: of the words before the i-th, those with a
-    blank before them. out: float64 [9], n = 2 to 10. The rest is room of `count` items and a table. Returns steps.
+    words: hashes. scale: words of the text that make one word of the paper: 1, or, where each character is one, how many
+    a word takes; an n-gram has n times as many. ends: characters of the words before the i-th. blanks: of the words
+    before the i-th, those with a blank before them. out: float64 [9], n = 2 to 10. The rest is room of `count` items and a table. Returns steps.
 
     An n-gram can only occur twice if both (n-1)-grams inside it do: only those positions are entered, so that ordinary
     text costs little more than its 2-grams. Of equally frequent n-grams the one that comes first is taken. Repeated
@@ -81,7 +82,7 @@ def ngrams(words, count, ends, blanks, grams, table, first, times, mark, candida
         grams[i] = words[i]
         candidates[i] = i
     mark[:count] = 0
-    for n in range(2, 11):
+    for n in range(2, 10 * scale + 1):
         if n > 2:
             kept = 0
             for k in range(entered):
@@ -98,6 +99,7 @@ def ngrams(words, count, ends, blanks, grams, table, first, times, mark, candida
             first[i], took = place(table, shift, grams, i)
             times[first[i]] += 1
             steps += took
+        order = n // scale if n % scale == 0 else 0
         best = -1
         most = 1
         for k in range(entered):
@@ -108,13 +110,13 @@ def ngrams(words, count, ends, blanks, grams, table, first, times, mark, candida
                 if f == i and times[i] > most:
                     most = times[i]
                     best = i
-        if n <= 4:
+        if 2 <= order <= 4:
             if best < 0 and count >= n:
                 best = 0
             if best >= 0:
                 span = ends[best + n] - ends[best] + blanks[best + n] - blanks[best + 1]
-                out[n - 2] = span * most
-        else:
+                out[order - 2] = span * most
+        elif order > 4:
             covered = 0
             skip = 0
             for k in range(entered):
@@ -127,5 +129,5 @@ def ngrams(words, count, ends, blanks, grams, table, first, times, mark, candida
                 else:
                     covered += ends[i + n] - ends[i]
                     skip = i + n
-            out[n - 2] = covered
+            out[order - 2] = covered
     return steps

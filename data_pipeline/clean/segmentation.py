@@ -1,7 +1,7 @@
 """Words of a text, found in its UTF-8 bytes by compiled loops.
 
-A word is a run of characters without white space, punctuation included, as in Gopher's code-free description and in most
-implementations of it. Scripts written without blanks between words (`characters.UNSPACED`) have no such runs: there each
+A word is a run of characters without white space, punctuation included, as most implementations of Gopher's rules
+have it. Scripts written without blanks between words (`characters.UNSPACED`) have no such runs: there each
 letter is a word, with the marks and the punctuation behind it.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from data_pipeline.clean.characters import BLANK, DIGIT, HANGUL, LETTER, SYMBOL, UNSPACED
+from data_pipeline.clean.characters import ALPHABETIC_UNSPACED, BLANK, DIGIT, HANGUL, LETTER, SYMBOL, UNSPACED
 from data_pipeline.kernel import kernel
 
 RULE_VERSION = 2
@@ -23,6 +23,9 @@ ALPHABETIC = 1
 """Flag of a word that holds a letter."""
 PROPER = 2
 """Flag of a word that holds a character other than punctuation."""
+
+OF_MANY = 4
+"""Flag of a word that is one letter of a script in which a word takes about four."""
 
 
 @kernel
@@ -114,6 +117,8 @@ def next_word(data, classes, lower, i, stop, whole):  # type: ignore[no-untyped-
                 letters += 1
                 if kind & UNSPACED:
                     unspaced += 1
+                    if kind & ALPHABETIC_UNSPACED:
+                        flags |= OF_MANY
         characters += 1
         length += 1
         if kind & HANGUL:
