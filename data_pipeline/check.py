@@ -9,6 +9,7 @@ from pathlib import Path
 
 from configs.errors import Problem, UserError
 from configs.loader import Loaded
+from data_pipeline.clean import stage as clean
 from data_pipeline.inputs import plan_sources
 from data_pipeline.progress import amount
 from data_pipeline.tokenize.codec import Codec
@@ -34,6 +35,7 @@ def problems(loaded: Loaded) -> list[Problem]:
     if not found and size == 0:
         found.append(Problem("all inputs are empty files", loaded.where("sources")))
     found += _shares(loaded)
+    found += clean.problems(loaded)
     found += _tokenizer(loaded)
     found += _output(loaded, size)
     return found

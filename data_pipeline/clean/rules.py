@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from configs.schema.clean import Clean
-from data_pipeline.clean import c4, classifier, fineweb, gopher_quality, gopher_repetition, lines
+from data_pipeline.clean import bad_words, c4, classifier, fineweb, gopher_quality, gopher_repetition, lines
 from data_pipeline.clean.rule import Rule
 
 RULE_VERSION = 1
@@ -25,6 +25,7 @@ RULES: tuple[Rule, ...] = (
     *gopher_quality.RULES,
     *gopher_repetition.RULES,
     *fineweb.RULES,
+    *bad_words.RULES,
 )
 
 

@@ -1,8 +1,8 @@
 """Cleaning: what is done to each document by itself, and what is measured of it. Which document stays is decided later,
 from the measurements (`filter_stage`); rejected here is only what no threshold could bring back.
 
-The order: size, repair, language; lines removed and signals measured over one segmentation; personal data masked;
-classifiers.
+The order: size, address, repair, language; lines removed and signals measured over one segmentation; personal data
+masked; bad words and classifiers.
 """
 
 from __future__ import annotations
@@ -15,18 +15,22 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from configs.errors import Problem
+from configs.loader import Loaded
 from configs.schema.clean import Clean
-from data_pipeline.clean import classifier, heuristics, language, pii, repair
+from data_pipeline.clean import bad_words, classifier, heuristics, language, pii, repair, urls
 from data_pipeline.documents import REJECT_TEXT_CHARACTERS, SCHEMA, content_hash, source_column
 from data_pipeline.outcome import Rejects, Tally
 
 NAME = "clean"
 RULE_VERSION = [
     1,
+    urls.RULE_VERSION,
     repair.RULE_VERSION,
     language.RULE_VERSION,
     heuristics.RULE_VERSION,
     pii.RULE_VERSION,
+    bad_words.RULE_VERSION,
     classifier.RULE_VERSION,
 ]
 
@@ -45,17 +49,27 @@ class Cleaned:
 def libraries(config: Clean) -> tuple[str, ...]:
     """Distributions whose versions decide what this stage hands on."""
     return (
+        *(urls.LIBRARIES if config.urls.enabled else ()),
         *(repair.LIBRARIES if config.repair else ()),
         *language.LIBRARIES,
         *heuristics.libraries(config),
         *(pii.LIBRARIES if config.pii.enabled else ()),
+        *(bad_words.LIBRARIES if config.bad_words.lists else ()),
         *(classifier.LIBRARIES if classifier.in_force(config) else ()),
     )
 
 
 def files(config: Clean) -> list[Path]:
     """Files of the user whose bytes decide what this stage hands on."""
-    return classifier.files(config)
+    found = [*urls.files(config.urls), *language.files(config), *bad_words.files(config.bad_words)]
+    return [*map(Path, found), *classifier.files(config)]
+
+
+def problems(loaded: Loaded) -> list[Problem]:
+    """What is wrong with those files and what refers to them, each with the place to mend."""
+    config = loaded.config.clean
+    own = [*urls.problems(config.urls), *language.problems(config), *bad_words.problems(config.bad_words)]
+    return [*own, *classifier.problems(loaded)]
 
 
 def settings(config: Clean) -> dict[str, Any]:
@@ -65,6 +79,8 @@ def settings(config: Clean) -> dict[str, Any]:
         **own,
         "heuristics": heuristics.settings(config),
         "pii": config.pii.kinds.model_dump(mode="json") if config.pii.enabled else None,
+        "urls": {name: len(entries) for name, entries in config.urls.model_dump().items()},
+        "bad_words": [len(config.bad_words.lists), config.bad_words.fallback],
         "classifiers": classifier.settings(config),
     }
 
@@ -72,26 +88,33 @@ def settings(config: Clean) -> dict[str, Any]:
 def signal_names(config: Clean) -> list[str]:
     """The signals measured under this configuration, in the order of their columns."""
     own = [classifier.signal(found) for found in classifier.in_force(config)]
-    return ["language_score", *heuristics.SIGNALS, *own]
+    words = bad_words.SIGNALS if config.bad_words.lists else ()
+    return ["language_score", *heuristics.SIGNALS, *words, *own]
 
 
 def run(batch: pa.RecordBatch, source: str, config: Clean, tally: Tally, notes: dict[str, int]) -> Cleaned:
     """batch: CANDIDATE_SCHEMA. kept: with language and content hash filled in.
 
-    Rejected: `max_bytes` (value: bytes), `empty` (after repair, or without a line left; value: bytes before),
-    `pii_{kind}` of kinds to drop (value: how many; without text). notes: counts of documents by what befell them, such
-    as `repaired`, of lines removed and of personal data found, by kind.
+    Rejected: `max_bytes` (value: bytes), those of `urls.refuse` (without text), `empty` (after repair, or without a line
+    left; value: bytes before), `pii_{kind}` of kinds to drop (value: how many; without text). notes: counts of documents
+    by what befell them, such as `repaired`, of lines removed and of personal data found, by kind.
     """
     rows = _Rows(batch, source, config, tally)
     for place, text in enumerate(rows.texts):
         if rows.entered[place] > config.max_bytes:
             rows.reject(place, "max_bytes", rows.entered[place])
             continue
+        refused = urls.refuse(rows.urls[place], config.urls) if config.urls.enabled else None
+        if refused is not None:
+            rows.reject(place, *refused, withheld=True)
+            continue
         text, mended = repair.repair(text, config)
         if mended:
             note(notes, "repaired")
         rows.texts[place] = text.strip()
-    languages = [language.detect(text) if text else ("", 0.0) for text in rows.select(rows.texts)]
+    languages = [
+        language.detect(text, config.language_model) if text else ("", 0.0) for text in rows.select(rows.texts)
+    ]
     texts = pa.array(rows.select(rows.texts), pa.large_string())
     measured = heuristics.measure(texts, [code for code, _ in languages], config)
     for what, count in measured.notes.items():
@@ -112,6 +135,10 @@ def run(batch: pa.RecordBatch, source: str, config: Clean, tally: Tally, notes: 
     kept = rows.kept()
     left = rows.left
     signals = {name: values[left] for name, values in signals.items()}
+    if config.bad_words.lists:
+        signals |= bad_words.measure(
+            kept.column("text").to_pylist(), kept.column("language").to_pylist(), config.bad_words
+        )
     signals |= classifier.measure(kept.column("text"), classifier.in_force(config), notes)
     return Cleaned(kept, rows.sizes, signals, rows.rejected())
 
@@ -122,6 +149,7 @@ class _Rows:
     def __init__(self, batch: pa.RecordBatch, source: str, config: Clean, tally: Tally) -> None:
         self._batch, self._source, self._config, self._tally = batch, source, config, tally
         self.texts: list[str] = batch.column("text").to_pylist()
+        self.urls: list[str] = batch.column("url").to_pylist()
         self.entered = [_bytes(text) for text in self.texts]
         self.languages = [""] * len(self.texts)
         self.sizes: list[int] = []
@@ -183,9 +211,9 @@ class _Rows:
     def rejected(self) -> pa.RecordBatch:
         """Rows of REJECT_SCHEMA."""
         rejects = Rejects(self._source, NAME)
-        ids, urls, offsets = (self._batch.column(name) for name in ("id", "url", "offset"))
+        ids, offsets = self._batch.column("id"), self._batch.column("offset")
         for place, (reason, value, text) in sorted(self._rejected.items()):
-            rejects.add(ids[place].as_py(), urls[place].as_py(), reason, value, text, offsets[place].as_py())
+            rejects.add(ids[place].as_py(), self.urls[place], reason, value, text, offsets[place].as_py())
         return rejects.batch()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,11 @@ from data_pipeline.outcome import Tally
 GOOD = "The mill stands by the river, and the wheel that turns it has been there with the water of many years. " * 4
 
 
-def clean(*texts: str, **settings: Any) -> tuple[stage.Cleaned, dict[str, Any], dict[str, int]]:
+def clean(*texts: str, prefix: str = "", **settings: Any) -> tuple[stage.Cleaned, dict[str, Any], dict[str, int]]:
     columns = {
         "id": [n.to_bytes(16, "big") for n in range(len(texts))],
         "text": texts,
-        "url": [f"u{n}" for n in range(len(texts))],
+        "url": [f"{prefix}u{n}" for n in range(len(texts))],
         "source": source_column("s", len(texts)),
         "language": [""] * len(texts),
         "metadata": [[("license", "CC0")]] * len(texts),
@@ -86,6 +87,23 @@ def test_personal_data_is_masked_or_drops_the_document_and_is_kept_nowhere() -> 
     assert counts["documents"]["rejected"] == {"pii_email": 1} and outcome.kept.num_rows == 1
     outcome, _, _ = clean(f"jane.doe@mill.example.org {'x' * 900}", pii={"enabled": True}, max_bytes=500)
     assert "jane" not in outcome.rejected.to_pylist()[0]["text"]
+
+
+def test_addresses_and_bad_words_of_the_users_lists_are_refused_and_decided(tmp_path: Path) -> None:
+    (tmp_path / "domains").write_text("u1\n")
+    (tmp_path / "out").write_text("u2\n")
+    (tmp_path / "en").write_text("wheel\n")
+    settings = {"urls": {"domains": [str(tmp_path / "domains")], "opt_out": [str(tmp_path / "out")]}}
+    settings |= {"bad_words": {"enabled": True, "lists": [str(tmp_path / "en")]}}
+    outcome, counts, _ = clean(GOOD, GOOD, GOOD, prefix="https://", **settings)
+    assert counts["documents"]["rejected"] == {"opt_out": 1, "url_domain": 1}
+    assert [row["text"] for row in outcome.rejected.to_pylist()] == ["", ""]
+    config = Clean.model_validate(settings)
+    assert list(outcome.signals) == stage.signal_names(config) and outcome.signals["bad_words"][0] == 4
+    table = rules.in_force(config)
+    [index], [value] = rules.judge(outcome.signals, table, config)
+    assert (table[index].reason, value) == ("bad_words", 4)
+    assert [path.name for path in stage.files(config)] == ["domains", "out", "en"]
 
 
 def test_lines_that_a_rule_removes_are_gone_and_a_text_without_lines_is_empty() -> None:

