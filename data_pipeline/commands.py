@@ -50,6 +50,22 @@ def run(
 
 
 @data.command()
+def decide(
+    config: ConfigName,
+    overrides: Overrides = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count, and write no verdict.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Decide again with other thresholds, from what an earlier run measured: no text is read."""
+    from configs.loader import load
+    from data_pipeline import decide as deciding
+    from data_pipeline.progress import Progress
+
+    found = deciding.decide(load(config, overrides or []), Progress(), dry_run)
+    _print(found.as_json() if as_json else found.text(), as_json)
+
+
+@data.command()
 def verify(directory: Corpus, as_json: AsJson = False) -> None:
     """Reread a whole corpus against its manifest. Exit status 1 where anything is damaged, with all of it listed."""
     from dataclasses import asdict

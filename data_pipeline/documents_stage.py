@@ -1,7 +1,8 @@
 """The first phase: an input unit to clean documents, their signals, and rejects, in one pass over its bytes.
 
 work/documents/... holds the documents (SCHEMA), work/signals/... what was measured of each (`signals`), on which the next
-phase decides; work/rejects/... (REJECT_SCHEMA) those that no threshold could keep. The summary that all carry:
+phase decides, and how it spreads (`spread`); work/rejects/... (REJECT_SCHEMA) those that no threshold could keep. The
+summary that documents and rejects carry:
 
 ```
 {"unit": "...", "read": {"input_bytes", "records", "skipped": {kind: count}, "damaged": {kind: {"count", "first_path",
@@ -24,7 +25,7 @@ from typing import Any
 from configs.errors import MachineError
 from configs.schema.source import Source
 from configs.schema.tree import Config
-from data_pipeline import account
+from data_pipeline import account, spread
 from data_pipeline.clean import stage as clean
 from data_pipeline.documents import REJECT_SCHEMA, SCHEMA
 from data_pipeline.extract import stage as extract
@@ -35,6 +36,7 @@ from data_pipeline.shards.atomic import file_xxh3
 from data_pipeline.signals import signals_batch, signals_path, signals_schema
 from data_pipeline.sources.record import Limits, Record, SourceTally
 from data_pipeline.sources.registry import reader_of
+from data_pipeline.spread import Spread
 from data_pipeline.units import Unit, unit_path
 
 RULE_VERSION = 1
@@ -78,6 +80,7 @@ def process(job: Job) -> dict[str, Any]:
     key = documents_fingerprint(config, unit)
     tally, extracted, cleaned = SourceTally(), Tally(), Tally()
     notes: dict[str, int] = {}
+    spreads: dict[str, Spread] = {}
     records = reader_of(source.type).read(unit, source, Limits.of(config.clean.max_bytes), tally)
     if not unit.size:
         tally.damage("empty file", unit.relative_path, 0, "0 bytes")
@@ -92,6 +95,8 @@ def process(job: Job) -> dict[str, Any]:
             made = clean.run(found.kept, source.name, config.clean, cleaned, notes)
             documents.write(made.kept)
             signals.write(signals_batch(schema, made.kept, made.sizes, made.signals))
+            for name, values in made.signals.items():
+                spreads[name] = spread.add([spreads.get(name, {}), spread.spread(values)])
             rejects.write(found.rejected)
             rejects.write(made.rejected)
         summary = {
@@ -101,7 +106,7 @@ def process(job: Job) -> dict[str, Any]:
             "notes": dict(sorted(notes.items())),
         }
         rejects.commit(summary)
-        signals.commit(summary)
+        signals.commit({"spreads": spreads})
         return documents.commit(summary)
 
 

@@ -3,14 +3,16 @@
 work/verdicts/... holds one row per document of the unit, in order. Its summary:
 
 ```
-{"documents": count, "bytes": count, "kept": xxh3 of the rows kept}
+{"documents": count, "bytes": count, "kept": xxh3 of the rows kept,
+ "rules": {reason: {"refused", "only"}}, "languages": {code: {"in", "kept", "bytes_in", "bytes_kept"}}}
 ```
-with a count as in `account`.
+with a count as in `account`. refused: documents that the rule refuses, whichever refused them first, and of rules that are
+switched off what they would; only: those that no other rule in force refuses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from data_pipeline.signals import measured, signals_path
 from data_pipeline.units import Unit, unit_path
 
 NAME = "filter"
+VERSION = 1
 LANGUAGE = "language"
 """The reason of a document in no language of `clean.languages`; its value is the score of the language found."""
 
@@ -48,38 +51,25 @@ def verdicts_path(out: Path, unit: Unit) -> Path:
 
 def process(job: Job) -> dict[str, Any]:
     """Decides on every document of one unit; returns the summary."""
-    clean = job.config.clean
-    table = rules.in_force(clean)
-    reasons = pa.array(["", LANGUAGE, *(rule.reason for rule in table)], pa.string())
-    counts = np.zeros(len(reasons), np.int64)
-    sizes = np.zeros(len(reasons), np.int64)
-    kept = xxhash.xxh3_128()
+    judge = _Judge(job.config.clean)
 
     def rows() -> Iterator[pa.RecordBatch]:
-        for batch in read_batches(signals_path(job.out, job.unit)):
-            place, values = _judge(batch, table, clean)
-            counts[:] += np.bincount(place, minlength=len(counts))
-            sizes[:] += np.bincount(place, batch.column("bytes").to_numpy(), len(sizes)).astype(np.int64)
-            kept.update((place == 0).tobytes())
-            yield pa.RecordBatch.from_arrays(
-                [
-                    batch.column("id"),
-                    pa.array(place == 0),
-                    pa.DictionaryArray.from_arrays(pa.array(place), reasons),
-                    pa.array(values),
-                ],
-                schema=VERDICT_SCHEMA,
-            )
+        yield from map(judge.verdicts, read_batches(signals_path(job.out, job.unit)))
 
     def summary() -> dict[str, Any]:
         advance(job.unit.size)
-        return {
-            "documents": _count(counts, reasons),
-            "bytes": _count(sizes, reasons),
-            "kept": kept.hexdigest(),
-        }
+        return judge.summary()
 
     return write_arrow(verdicts_path(job.out, job.unit), VERDICT_SCHEMA, rows(), _fingerprint(job), summary)
+
+
+def preview(job: Job) -> dict[str, Any]:
+    """The summary that `process` would return, but for `rows` and `content`; nothing is written."""
+    judge = _Judge(job.config.clean)
+    for batch in read_batches(signals_path(job.out, job.unit)):
+        judge.verdicts(batch)
+    advance(job.unit.size)
+    return judge.summary()
 
 
 def finished(job: Job) -> dict[str, Any] | None:
@@ -88,26 +78,94 @@ def finished(job: Job) -> dict[str, Any] | None:
     return read_summary(path) if read_fingerprint(path) == _fingerprint(job) else None
 
 
-def _judge(batch: pa.RecordBatch, table: Sequence[rules.Rule], clean: Clean) -> tuple[np.ndarray, np.ndarray]:
-    """int32 [documents]: 0 for a kept document, else the place of its reason; and the value measured."""
-    signals = measured(batch)
-    refused, values = rules.judge(signals, table, clean)
-    place = np.where(refused < 0, 0, refused + 2).astype(np.int32)
-    if clean.languages:
-        codes, scores = batch.column("language"), signals["language_score"]
-        listed = pc.is_in(codes, pa.array(clean.languages, pa.string())).to_numpy(zero_copy_only=False)
-        other = ~listed | (scores < clean.min_language_score)
-        place, values = np.where(other, np.int32(1), place), np.where(other, scores, values)
-    return place, values
+class _Judge:
+    """Decides batch by batch, and counts."""
+
+    def __init__(self, clean: Clean) -> None:
+        self._clean = clean
+        self._table = rules.in_force(clean)
+        self._reasons = pa.array(["", LANGUAGE, *(rule.reason for rule in self._table)], pa.string())
+        self._counts = np.zeros(len(self._reasons), np.int64)
+        self._sizes = np.zeros(len(self._reasons), np.int64)
+        self._kept = xxhash.xxh3_128()
+        self._rules: dict[str, dict[str, int]] = {}
+        self._languages: dict[str, dict[str, int]] = {}
+
+    def verdicts(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Rows of VERDICT_SCHEMA for a batch of signals."""
+        signals, sizes = measured(batch), batch.column("bytes").to_numpy()
+        refused, values = rules.judge(signals, self._table, self._clean)
+        place = np.where(refused < 0, 0, refused + 2).astype(np.int32)
+        other = self._other_language(batch, signals)
+        place, values = np.where(other, np.int32(1), place), np.where(other, signals["language_score"], values)
+        keep = place == 0
+        self._counts += np.bincount(place, minlength=len(self._counts))
+        self._sizes += np.bincount(place, sizes, len(self._sizes)).astype(np.int64)
+        self._kept.update(keep.tobytes())
+        self._count_rules(signals, other)
+        self._count_languages(batch, keep, sizes)
+        return pa.RecordBatch.from_arrays(
+            [
+                batch.column("id"),
+                pa.array(keep),
+                pa.DictionaryArray.from_arrays(pa.array(place), self._reasons),
+                pa.array(values),
+            ],
+            schema=VERDICT_SCHEMA,
+        )
+
+    def summary(self) -> dict[str, Any]:
+        return {
+            "documents": _count(self._counts, self._reasons),
+            "bytes": _count(self._sizes, self._reasons),
+            "kept": self._kept.hexdigest(),
+            "rules": self._rules,
+            "languages": dict(sorted(self._languages.items())),
+        }
+
+    def _other_language(self, batch: pa.RecordBatch, signals: dict[str, np.ndarray]) -> np.ndarray:
+        """bool [documents]: in no language of `clean.languages`, or not surely enough."""
+        if not self._clean.languages:
+            return np.zeros(len(batch), bool)
+        listed = pc.is_in(batch.column("language"), pa.array(self._clean.languages, pa.string()))
+        unsure = signals["language_score"] < self._clean.min_language_score
+        return ~listed.to_numpy(zero_copy_only=False) | unsure
+
+    def _count_rules(self, signals: dict[str, np.ndarray], other: np.ndarray) -> None:
+        refusing = other.astype(np.int32)
+        each = {LANGUAGE: other}
+        for rule in rules.known(self._clean):
+            if rule.signal in signals:
+                each[rule.reason] = rules.refuses(rule, signals, self._clean)
+        enabled = {LANGUAGE, *(rule.reason for rule in self._table)}
+        for reason in enabled & each.keys() - {LANGUAGE}:
+            refusing += each[reason]
+        for reason, refused in each.items():
+            count = self._rules.setdefault(reason, {"refused": 0, "only": 0})
+            count["refused"] += int(refused.sum())
+            if reason in enabled:
+                count["only"] += int((refused & (refusing == 1)).sum())
+
+    def _count_languages(self, batch: pa.RecordBatch, keep: np.ndarray, sizes: np.ndarray) -> None:
+        coded = batch.column("language").dictionary_encode()
+        codes = coded.indices.to_numpy()
+        for index, code in enumerate(coded.dictionary.to_pylist()):
+            mine = codes == index
+            found = self._languages.setdefault(code, {"in": 0, "kept": 0, "bytes_in": 0, "bytes_kept": 0})
+            found["in"] += int(mine.sum())
+            found["kept"] += int((mine & keep).sum())
+            found["bytes_in"] += int(sizes[mine].sum())
+            found["bytes_kept"] += int(sizes[mine & keep].sum())
 
 
 def _fingerprint(job: Job) -> str:
     clean = job.config.clean
     return fingerprint(
         stage=NAME,
-        version=rules.RULE_VERSION,
+        version=[VERSION, rules.RULE_VERSION],
         languages=[sorted(clean.languages), clean.min_language_score] if clean.languages else None,
         rules=[rules.thresholds(rule, clean) for rule in rules.in_force(clean)],
+        counted=[rules.thresholds(rule, clean) for rule in rules.known(clean)],
         signals=read_summary(signals_path(job.out, job.unit))["content"],
     )
 

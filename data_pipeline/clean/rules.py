@@ -29,9 +29,14 @@ RULES: tuple[Rule, ...] = (
 )
 
 
+def known(config: Clean) -> tuple[Rule, ...]:
+    """All rules, switched on or off, in table order; those of classifiers last."""
+    return (*RULES, *classifier.rules(config))
+
+
 def in_force(config: Clean) -> tuple[Rule, ...]:
-    """The rules of the sections that are enabled, in table order; those of classifiers last."""
-    return tuple(rule for rule in (*RULES, *classifier.rules(config)) if _section(rule, config).enabled)
+    """The rules of the sections that are enabled, in table order."""
+    return tuple(rule for rule in known(config) if _section(rule, config).enabled)
 
 
 def bounds(rule: Rule, config: Clean) -> tuple[float | None, float | None]:
@@ -46,6 +51,12 @@ def _section(rule: Rule, config: Clean) -> Any:
     name, _, index = rule.section.partition(".")
     found = getattr(config, name)
     return found[int(index)] if index else found
+
+
+def described(rule: Rule, config: Clean) -> str:
+    """The bounds as they are configured, such as "min_words 50"."""
+    named = [(name, value) for name, value in zip((rule.low, rule.high), bounds(rule, config), strict=True) if name]
+    return ", ".join(f"{name} {value:g}" for name, value in named)
 
 
 def thresholds(rule: Rule, config: Clean) -> dict[str, Any]:
