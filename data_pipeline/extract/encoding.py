@@ -19,16 +19,9 @@ _ALIASES |= {"iso-8859-8-i": "iso8859-8", "x-user-defined": "cp1252"}
 def decode_page(data: bytes, charset: str = "") -> tuple[str, str]:
     """Text and name of the codec used. charset: what the transport declares. Never raises: bytes that make no sense
     become U+FFFD. A declared UTF-8 that the bytes contradict gives way to detection."""
-    for mark, codec in _BOMS:
-        if data.startswith(mark):
-            return data[len(mark) :].decode(codec, "replace"), codec
-    declared = _codec(charset)
-    if declared is None:
-        declared = next((codec for start, codec in _XML_STARTS if data.startswith(start)), None)
-    if declared is None:
-        declared = _codec(prescan(data))
-        if declared is not None and declared.startswith("utf-16"):
-            declared = "utf-8"  # it was found by reading bytes as ASCII, so it cannot be true (13.2.3.2)
+    declared, skipped = declaration(data, charset)
+    if skipped:
+        return data[skipped:].decode(declared or "utf-8", "replace"), declared or "utf-8"
     if declared == "utf-8" or declared is None:
         # By far the most frequent, and strict decoding proves it.
         try:
@@ -41,7 +34,23 @@ def decode_page(data: bytes, charset: str = "") -> tuple[str, str]:
         return data.decode("utf-8", "replace"), "utf-8"
 
 
-def _codec(label: str) -> str | None:
+def declaration(data: bytes, charset: str = "") -> tuple[str | None, int]:
+    """The codec that byte order mark, transport or page declare, None without one that is known; and the bytes of the
+    mark."""
+    for mark, codec in _BOMS:
+        if data.startswith(mark):
+            return codec, len(mark)
+    declared = codec_of(charset)
+    if declared is None:
+        declared = next((codec for start, codec in _XML_STARTS if data.startswith(start)), None)
+    if declared is None:
+        declared = next(filter(None, map(codec_of, prescan(data))), None)
+        if declared is not None and declared.startswith("utf-16"):
+            declared = "utf-8"  # it was found by reading bytes as ASCII, so it cannot be true (13.2.3.2)
+    return declared, 0
+
+
+def codec_of(label: str) -> str | None:
     """Python's codec for a label of the Encoding standard; None where it knows none."""
     from resiliparse.parse.encoding import map_encoding_to_html5
 

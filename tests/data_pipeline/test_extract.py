@@ -28,7 +28,11 @@ SOURCE = Source(name="s", type="jsonl", paths=["x"], license="CC0")
         ("жизнь".encode("koi8-r"), "KOI8-R", "жизнь"),
         (b'<meta charset="koi8-r">' + "жизнь".encode("windows-1251"), "windows-1251", None),
         (b'<meta charset="windows-1251">' + "жизнь".encode("windows-1251"), "", None),
-        (b'<META HTTP-EQUIV=Content-Type CONTENT="text/html; charset=Shift_JIS">' + "日本".encode("shift-jis"), "", None),
+        (
+            b'<META HTTP-EQUIV=Content-Type CONTENT="text/html; charset=Shift_JIS">' + "日本".encode("shift-jis"),
+            "",
+            None,
+        ),
         # Labels of the Encoding standard, not of Python.
         ("“x”".encode("windows-1252"), "iso-8859-1", "“x”"),
         ("“x”".encode("windows-1252"), "ascii", "“x”"),
