@@ -18,6 +18,9 @@ from launchers.local import last_words
 
 _SRUN = re.compile(r"^srun: error: (\S+): tasks? ([0-9]+)[^:]*: (.+)$", re.MULTILINE)
 
+RESTART = "restart"
+"""Begins the line by which the batch script marks each life after the first, as in `restart 2`."""
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -46,20 +49,25 @@ def forget(directory: Path) -> None:
     (directory / "failure.json").unlink(missing_ok=True)
 
 
-def first(folder: Path, job: str, batch_log: str = "") -> str:
-    """What the job's first failure says, "" where nothing tells of one. batch_log: the text of the batch script's log.
+def first(folder: Path, job: str) -> str:
+    """What the first failure in the job's last life says, "" where nothing tells of one.
 
-    srun notes there each launcher that ended badly, in that order. One that left no record was itself killed.
+    srun notes in the log of the batch script each launcher that ended badly, in that order. One that left no record was
+    itself killed.
     """
     found = {}
     for path in folder.glob(f"job-{job}-node-*/failure.json"):
         found[path.parent.name.rpartition("-")[2]] = Failure(**json.loads(path.read_text()))
-    if (noted := _SRUN.search(batch_log)) and noted[2] not in found:
+    last_life = re.split(rf"^{RESTART} \d+$", _text(folder / f"job-{job}.log"), flags=re.MULTILINE)[-1]
+    if (noted := _SRUN.search(last_life)) and noted[2] not in found:
         node, place, how = noted.groups()
-        log = folder / f"job-{job}-node-{place}.log"
-        words = last_words(log.read_text(encoding="utf-8", errors="replace")) if log.exists() else ""
+        words = last_words(_text(folder / f"job-{job}-node-{place}.log"))
         return f"the launcher on {node}: {how[0].lower()}{how[1:]}\n{words}".rstrip()
     return min(found.values(), key=lambda failure: (failure.at, failure.rank)).message if found else ""
+
+
+def _text(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
 
 
 if __name__ == "__main__":

@@ -156,12 +156,11 @@ def active(directory: Path) -> tuple[Submitted, str] | None:
 
 def why(job: Submitted) -> str:
     """The words of the first rank or task that failed, from the logs; "" where none says anything."""
-    texts = {log: log.read_text(encoding="utf-8", errors="replace") for log in job.logs()}
-    batch = texts.get(Path(job.folder) / f"job-{job.id}.log", "")
-    if words := failure.first(Path(job.folder), job.id, batch):
+    if words := failure.first(Path(job.folder), job.id):
         return words
+    texts = {log: log.read_text(encoding="utf-8", errors="replace") for log in job.logs()}
     told = [last_words(text) for text in texts.values() if re.search(r"^(error|fault|Traceback)", text, re.MULTILINE)]
-    return told[0] if told else last_words(batch)
+    return told[0] if told else last_words(texts.get(Path(job.folder) / f"job-{job.id}.log", ""))
 
 
 def headline(why: str) -> str:

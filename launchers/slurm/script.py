@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.schema.cluster import Cluster
+from launchers.slurm.failure import RESTART
 
 PART = "{part}"
 """In a word of a command: the number of the array's task, from 0."""
@@ -116,6 +117,7 @@ def _setup(job: Job, cluster: Cluster) -> list[str]:
     if job.ranks:
         port = shlex.join([*cluster.container, *python(cluster), "-m", "launchers.slurm.port"])
         lines += [
+            f'[ -z "$SLURM_RESTART_COUNT" ] || echo "{RESTART} $SLURM_RESTART_COUNT"',
             "# The nodes meet at this one, the first: by the address Slurm has for it, at a port that stays held.",
             'export MASTER_ADDR="$(scontrol --oneliner show node "$SLURMD_NODENAME"'
             " | sed -n 's/.* NodeAddr=\\([^ ]*\\) .*/\\1/p')\"",

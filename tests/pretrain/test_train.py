@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -12,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from data_pipeline.shards.manifest import Manifest, write_manifest
 from pretrain.checkpoint.directory import INDEX, directories, newest, read_index, write_index
 from pretrain.tracking.metrics import read_metrics
-from tests.conftest import Cli
+from tests.conftest import Cli, on_a_terminal
+from tests.pretrain.data.corpus import write_corpus
 
 EXACT = ("loss", "grad_norm", "lr", "consumed", "tokens", "eval_loss", "eval_perplexity")
 
@@ -150,6 +154,61 @@ def test_another_corpus_is_refused(run_cli: Cli, config: Path, corpus: Path, tmp
     assert manifest.corpus_id in refused.stderr and "Traceback" not in refused.stderr
 
 
+def test_what_is_not_validated_is_said(run_cli: Cli, config: Path, tmp_path: Path) -> None:
+    """No split, or a source in it too short for one window."""
+    train = {"words": [[900]], "notes": [[900]]}
+    lengths = {"words": [[200]], "notes": [[5]]}
+    for name, splits in (("none", {"train": train}), ("short", {"train": train, "validation": lengths})):
+        write_corpus(tmp_path / name, splits)
+        (tmp_path / name / "tokenizer").mkdir()
+        (tmp_path / name / "tokenizer" / "tokenizer.model").touch()
+    alone = run_cli("train", config, "train.stop_after=1", f"data.dir={tmp_path / 'none'}", f"run.dir={tmp_path / 'a'}")
+    assert alone.returncode == 0, alone.stderr
+    assert "no evaluation: the corpus has no validation split\n" in alone.stdout
+    assert not [row for row in read_metrics(tmp_path / "a") if "eval_loss" in row]
+    short = run_cli(
+        "train", config, "train.stop_after=1", f"data.dir={tmp_path / 'short'}", f"run.dir={tmp_path / 'b'}"
+    )
+    assert short.returncode == 0, short.stderr
+    assert "validation notes: left out (" in short.stdout and "validation words" not in short.stdout
+    assert [row["eval_tokens"] for row in read_metrics(tmp_path / "b") if "eval_loss" in row] == [6 * 32] * 2
+
+
+def test_a_life_that_fails_is_closed_as_failed_in_the_tracker_and_the_next_as_finished(
+    run_cli: Cli, config: Path, tmp_path: Path
+) -> None:
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom pretrain import loop, rank\n"
+        "step = loop.Trainer.step\n"
+        "def cut(self, batches):\n"
+        "    if self.state.step == 3: raise OSError('the disk went away')\n"
+        "    step(self, batches)\n"
+        "loop.Trainer.step = cut\nrank.main(Path(sys.argv[1]), [])\n"
+    )
+    prepared = run_cli("train", config, "tracking.uri=''", "train.stop_after=2")
+    assert prepared.returncode == 0, prepared.stderr
+    tree = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    tree["train"]["stop_after"] = 5
+    (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(tree))
+    alone = {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0",
+             "GLOO_SOCKET_IFNAME": "lo"}  # fmt: skip
+    failed = subprocess.run(
+        [sys.executable, "-P", "-c", program, str(tmp_path / "run")], env={**os.environ, **alone}, text=True,
+        capture_output=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert failed.returncode != 0 and "the disk went away" in failed.stderr
+    assert state_in_tracker(tmp_path / "run") == "FAILED"
+    assert run_cli("train", config, "tracking.uri=''", "train.stop_after=5").returncode == 0
+    assert state_in_tracker(tmp_path / "run") == "FINISHED"
+
+
+def state_in_tracker(run_dir: Path) -> str:
+    """The status of the one run in the tracker's own store."""
+    with sqlite3.connect(run_dir / "mlflow.db") as store:
+        ((status,),) = store.execute("select status from runs").fetchall()
+    return str(status)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -189,3 +248,10 @@ def test_the_model_beats_the_unigram_baseline_and_generates_text(run_cli: Cli, c
     assert first.returncode == 0, first.stderr
     assert first.stdout.startswith("the mill") and len(first.stdout) > len("the mill ")
     assert first.stdout == again.stdout
+    hostile = ("generate", str(tmp_path / "run"), "--prompt", "the\x1b[2J\x9bmill", "--tokens", "2")
+    raw = run_cli(*hostile).stdout
+    assert "the\x1b[2J\x9bmill" in raw, "a file gets the text as it is"
+    shown = on_a_terminal(sys.executable, "-P", "-m", "millrace", *hostile)
+    assert "the\\x1b[2J\\x9bmill" in shown and "\x1b" not in shown and "\x9b" not in shown
+    shown = on_a_terminal(sys.executable, "-P", "-m", "millrace", *hostile, "--json")
+    assert json.loads(shown) == [raw.removesuffix("\n")] and "\x1b" not in shown and "\x9b" not in shown

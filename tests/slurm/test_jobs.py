@@ -13,6 +13,7 @@ import pytest
 
 from configs.errors import UserError
 from configs.schema.cluster import Cluster
+from launchers.slurm import failure
 from launchers.slurm.jobs import states
 from launchers.slurm.records import Submitted
 from launchers.slurm.script import PART, Job, render
@@ -144,6 +145,22 @@ def test_a_launcher_killed_takes_its_ranks_with_it_and_is_named(slurm: Slurm, lo
     assert alive(program) == []
     why = json.loads(login("jobs", record.id, "--json").stdout)["why"]
     assert re.match(r"the launcher on n\d: killed\n", why), why
+
+
+def test_the_first_failure_is_that_of_the_last_life(tmp_path: Path) -> None:
+    (tmp_path / "job-7.log").write_text("srun: error: n1: task 0: Killed\nrestart 1\n")
+    assert failure.first(tmp_path, "7") == ""
+    for place, at in (("0", 20), ("1", 10)):
+        logs = failure.rank_logs(tmp_path, "7", int(place))
+        logs.mkdir()
+        failure.write(logs, failure.Failure(f"n{place}", int(place), at, f"fault: rank {place}"))
+    assert failure.first(tmp_path, "7") == "fault: rank 1"
+    with (tmp_path / "job-7.log").open("a") as log:
+        log.write("srun: error: n1: task 1: Killed\nsrun: error: n0: task 0: Exited with exit code 1\n")
+    assert failure.first(tmp_path, "7") == "fault: rank 1", "srun hears of launchers in another order"
+    failure.forget(failure.rank_logs(tmp_path, "7", 1))
+    (tmp_path / "job-7-node-1.log").write_text("node n1: rank 1 of 2\n")
+    assert failure.first(tmp_path, "7") == "the launcher on n1: killed\nnode n1: rank 1 of 2"
 
 
 def test_what_slurm_announces_reaches_the_ranks_that_listen_and_harms_no_other(

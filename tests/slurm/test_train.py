@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,19 @@ def test_more_processes_than_gpus_are_refused(login: Cli, config: Path, cluster:
     refused = login("submit", config, "--cluster", cluster, "cluster.gpus_per_node=1", "--dry-run")
     assert refused.returncode == 2
     assert "error: 2 processes per node share 1 GPUs" in refused.stderr
+
+
+def test_what_the_disks_tell_is_asked_before_a_job_is_submitted(
+    run_cli: Cli, config: Path, corpus: Path, cluster: Path, tmp_path: Path
+) -> None:
+    """As by `millrace train`: shards that are gone, though the manifest is there."""
+    shutil.copytree(corpus, tmp_path / "torn")
+    (tmp_path / "torn" / "shards" / "validation" / "words-00000.arrow").unlink()
+    torn = f"data.dir={tmp_path / 'torn'}"
+    for command in (("submit", config, torn, "--cluster", cluster, "--dry-run"), ("train", config, torn, "--dry-run")):
+        refused = run_cli(*command)
+        assert refused.returncode == 2
+        assert "error: 1 of 2 shards are not as the manifest says" in refused.stderr
 
 
 def test_what_slurm_refuses_is_told_in_its_words_with_the_key(
