@@ -161,7 +161,11 @@ _VALUES = {
     "model.position": {"rotary": "rope", "absolute": "learned", "embedding": "learned", "alibi": "rope"},
     "schedule.name": {"none": "constant", "linear": "cosine", "wsd": "cosine"},
     "optimizer.name": {"adam": "adamw"},
-    "sources.*.type": {"json": "jsonl", "cc": "warc", "commoncrawl": "warc", "docs": "installed-docs"},
+    "sources.*.type": {
+        "json": "jsonl", "cc": "warc", "commoncrawl": "warc", "wet": "warc", "arc": "warc", "docs": "installed-docs",
+        "tsv": "csv", "feather": "arrow", "ipc": "arrow", "txt": "text", "pq": "parquet", "hf": "huggingface",
+        "datasets": "huggingface", "hub": "huggingface",
+    },
     "tokenizer.model_type": {"sentencepiece": "unigram"},
 }  # fmt: skip
 

@@ -20,6 +20,7 @@ from configs.schema.tree import Config
 from data_pipeline.output import write_json
 from data_pipeline.progress import Progress
 from data_pipeline.sources.registry import reader_of
+from data_pipeline.sources.remote import is_remote
 from data_pipeline.units import LeftOut, Piece, Plan, Unit, printable
 
 _HASH_CHUNK = 1 << 20
@@ -73,7 +74,7 @@ def plan_sources(config: Config) -> list[Plan]:
     seen: dict[str, str] = {}
     for source, plan in zip(config.sources, plans, strict=True):
         for path in {member.path for piece in plan.pieces for member in piece.members or [piece]}:
-            other = seen.setdefault(os.path.realpath(path), source.name)
+            other = seen.setdefault(path if is_remote(path) else os.path.realpath(path), source.name)
             if other != source.name:
                 what = f"the same file is listed twice, by sources {other!r} and {source.name!r}"
                 plan.problems.append(Problem(what, path, "list it in one source only"))
@@ -110,7 +111,7 @@ class _HashCache:
         status = Path(path).stat()
         times = f"{status.st_mtime_ns}|{status.st_ctime_ns}"
         key = f"{printable(path)}|{start}|{end}|{status.st_size}|{times}|{status.st_ino}"
-        value = self._known.get(key) or hash_range(path, start, end)
+        value = self._known.get(key) or self._used.get(key) or hash_range(path, start, end)
         self._used[key] = value
         return value
 
@@ -124,6 +125,10 @@ def _hashes(pieces: Sequence[Piece], cache_path: Path | None, report: Progress) 
 
     def of(piece: Piece) -> str:
         try:
+            if piece.xxh3:
+                return piece.xxh3
+            if piece.of_file:
+                return cache.hash(piece.path, 0, Path(piece.path).stat().st_size)
             if not piece.members:
                 return cache.hash(piece.path, piece.start, piece.end)
             digest = xxhash.xxh3_128()

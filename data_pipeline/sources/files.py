@@ -1,4 +1,4 @@
-"""From `paths` of a source to a sorted list of files: literal files, globs and whole directories."""
+"""From `paths` of a source to a sorted list of files: files, globs, directories, addresses, and lists of all these."""
 
 from __future__ import annotations
 
@@ -9,23 +9,42 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from configs.errors import Problem
+from configs.errors import Problem, UserError
 from configs.schema.source import Source
-from data_pipeline.sources.stored import coding_of
+from data_pipeline.sources import remote
+from data_pipeline.sources.listing import is_listing, read_listing
+from data_pipeline.sources.stored import CODING_SUFFIXES, coding_of
 from data_pipeline.units import LeftOut
 
-_READ_CODINGS = ("plain", "gzip", "zstd")
+REMOTE = "remote"
+"""The coding of a file whose bytes have not been looked at: it is one unit."""
+
+_OTHERS = "other or hidden files in a listed directory"
+_MISSING_SHOWN = 10
+_KINDS = {
+    "parquet": (".parquet", ".pq"),
+    "arrow": (".arrow", ".feather"),
+    "csv": (".csv", ".tsv"),
+    "jsonl": (".jsonl", ".ndjson", ".json"),
+    "warc": (".warc", ".wet", ".arc"),
+    "text": (".txt", ".text", ".md", ".rst"),
+}
 
 
 @dataclass(frozen=True)
 class InputFile:
     """relative_path: from the root of its entry (the longest directory without a glob), `/` between folders.
-    coding: as `stored.coding_of`."""
+    coding: as `stored.coding_of`, or REMOTE. xxh3: of a remote file, what stands for the hash of its bytes."""
 
     relative_path: str
     path: str
     size: int
     coding: str
+    xxh3: str = ""
+
+    @property
+    def remote(self) -> bool:
+        return self.coding == REMOTE
 
 
 @dataclass
@@ -39,37 +58,104 @@ class Found:
 
 def find_files(source: Source, suffixes: tuple[str, ...]) -> Found:
     """The files a source names. A directory stands for the files below it whose names end with one of `suffixes`,
-    with or without .gz or .zst; hidden ones are left out. A file named outright, or by a glob, is read whatever its
-    name. A path listed twice, or two files of equal relative path below two roots, is refused: their documents would
-    be the same by id."""
+    with or without that of a coding; hidden ones are left out. A file named outright, by a glob or by a listing file,
+    is read whatever its name. A path listed twice, or two files of equal relative path below two roots, is refused:
+    their documents would be the same by id."""
     found = Found()
-    by_path: dict[str, str] = {}
-    by_relative: dict[str, str] = {}
+    taken = _Taken(source.name, found)
     for entry in source.paths:
-        root, paths = _expand(entry, suffixes, found)
-        if not paths:
-            if not any(problem.where == entry for problem in found.problems):
-                found.problems.append(_nothing(entry, suffixes))
-            continue
-        for path in paths:
-            absolute = str(Path(path).absolute())
-            relative = os.path.relpath(path, root).replace(os.sep, "/")
-            if absolute in by_path:
-                what = (
-                    f"the same file is listed twice in source {source.name!r}, by {by_path[absolute]!r} and {entry!r}"
-                )
-                found.problems.append(Problem(what, path, "list it once"))
-            elif relative in by_relative:
-                what = (
-                    f"two files of source {source.name!r} have the relative path {relative!r}: their ids would be equal"
-                )
-                hint = "put them into two sources, or list a directory above both"
-                found.problems.append(Problem(what, f"{by_relative[relative]} and {path}", hint))
+        try:
+            if is_listing(entry):
+                _listed(entry, source.base, taken)
+            elif remote.is_remote(entry):
+                _elsewhere(entry, suffixes, taken)
             else:
-                by_path[absolute], by_relative[relative] = entry, path
-                _add(found, relative, absolute, path)
+                _here(entry, suffixes, taken, source.type)
+        except UserError as error:
+            found.problems += error.problems
     found.files.sort(key=lambda file: os.fsencode(file.relative_path))
+    if source.max_files and len(found.files) > source.max_files:
+        left = found.left_out.setdefault("beyond max_files", LeftOut())
+        for file in found.files[source.max_files :]:
+            left.add(file.size)
+        del found.files[source.max_files :]
     return found
+
+
+class _Taken:
+    """Files found so far, each once."""
+
+    def __init__(self, source: str, found: Found) -> None:
+        self._source, self.found = source, found
+        self._by_path: dict[str, str] = {}
+        self._by_relative: dict[str, str] = {}
+
+    def take(self, relative: str, path: str, entry: str) -> bool:
+        """Whether a file is new; its problem is noted where it is not."""
+        if path in self._by_path:
+            what = f"the same file is listed twice in source {self._source!r}, by {self._by_path[path]!r} and {entry!r}"
+            self.found.problems.append(Problem(what, path, "list it once"))
+        elif relative in self._by_relative:
+            what = f"two files of source {self._source!r} have the relative path {relative!r}: their ids would be equal"
+            hint = "put them into two sources, or list a directory above both"
+            self.found.problems.append(Problem(what, f"{self._by_relative[relative]} and {path}", hint))
+        else:
+            self._by_path[path], self._by_relative[relative] = entry, path
+            return True
+        return False
+
+    def leave_out(self, size: int) -> None:
+        self.found.left_out.setdefault(_OTHERS, LeftOut()).add(size)
+
+
+def _here(entry: str, suffixes: tuple[str, ...], taken: _Taken, kind: str) -> None:
+    entry_path = entry.removeprefix("file://")
+    problems = len(taken.found.problems)
+    root, paths = _expand(entry_path, suffixes, taken.found)
+    if not paths and len(taken.found.problems) == problems:
+        taken.found.problems.append(_nothing(entry_path, suffixes, kind))
+    for path in paths:
+        absolute = str(Path(path).absolute())
+        relative = os.path.relpath(path, root).replace(os.sep, "/")
+        if taken.take(relative, absolute, entry):
+            _add(taken.found, relative, absolute, path)
+
+
+def _elsewhere(entry: str, suffixes: tuple[str, ...], taken: _Taken) -> None:
+    endings = _endings(suffixes)
+    files = remote.list_remote(entry, lambda name: name.lower().endswith(endings), taken.leave_out)
+    if not files:
+        hint = f"files looked for: *{', *'.join(suffixes)}, also compressed"
+        taken.found.problems.append(Problem("the address holds no input", remote.shown(entry), hint))
+    for file in files:
+        if taken.take(file.relative_path, file.url, entry):
+            taken.found.files.append(InputFile(file.relative_path, file.url, file.size, REMOTE, file.xxh3))
+
+
+def _listed(entry: str, base: str, taken: _Taken) -> None:
+    """The files of a listing; of those that are not there, the first few are told by name."""
+    away, missing = [], []
+    lines = read_listing(entry, base)
+    if not lines:
+        taken.found.problems.append(Problem("the listing names no file", entry))
+    for relative, path in lines:
+        if remote.is_remote(path):
+            if taken.take(relative, path, entry):
+                away.append((relative, path))
+        elif not os.path.isfile(path):  # noqa: PTH113
+            missing.append(path)
+        elif taken.take(relative, str(Path(path).absolute()), entry):
+            _add(taken.found, relative, str(Path(path).absolute()), path)
+    if missing:
+        more = f", {', '.join(missing[1:_MISSING_SHOWN])}" if len(missing) > 1 else ""
+        what = f"{len(missing):,} of {len(lines):,} files of the listing are not there: {missing[0]}{more}"
+        taken.found.problems.append(Problem(what, entry, "relative lines start at the source's `base`"))
+    for file in remote.look_up(away):
+        taken.found.files.append(InputFile(file.relative_path, file.url, file.size, REMOTE, file.xxh3))
+
+
+def _endings(suffixes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(suffix + coding for suffix in suffixes for coding in ("", *CODING_SUFFIXES))
 
 
 def _expand(entry: str, suffixes: tuple[str, ...], found: Found) -> tuple[str, list[str]]:
@@ -89,7 +175,7 @@ def _expand(entry: str, suffixes: tuple[str, ...], found: Found) -> tuple[str, l
 
 
 def _below(directory: str, suffixes: tuple[str, ...], found: Found) -> list[str]:
-    endings = tuple(suffix + coding for suffix in suffixes for coding in ("", ".gz", ".zst"))
+    endings = _endings(suffixes)
     paths: list[str] = []
 
     def refuse(error: OSError) -> None:
@@ -103,7 +189,7 @@ def _below(directory: str, suffixes: tuple[str, ...], found: Found) -> list[str]
                 paths.append(path)
             else:
                 size = os.lstat(path).st_size
-                found.left_out.setdefault("other or hidden files in a listed directory", LeftOut()).add(size)
+                found.left_out.setdefault(_OTHERS, LeftOut()).add(size)
     return paths
 
 
@@ -116,10 +202,6 @@ def _add(found: Found, relative: str, absolute: str, path: str) -> None:
         coding = coding_of(absolute)
     except OSError as error:
         found.problems.append(Problem(f"cannot read the input: {error.strerror}", path, "mend it, or leave it out"))
-        return
-    if coding not in _READ_CODINGS:
-        what = f"{coding} compression is not read"
-        found.problems.append(Problem(what, path, "compress it with gzip or zstd, or not at all"))
         return
     found.files.append(InputFile(relative, absolute, status.st_size, coding))
 
@@ -134,7 +216,20 @@ def _missing(entry: str, path: Path) -> Problem:
     return Problem("no such file or directory", entry, hint)
 
 
-def _nothing(entry: str, suffixes: tuple[str, ...]) -> Problem:
+def _nothing(entry: str, suffixes: tuple[str, ...], kind: str) -> Problem:
     if glob.has_magic(entry):
         return Problem("the glob matches no file", entry, "check it; ** spans folders")
-    return Problem("the directory holds no input", entry, f"files looked for: *{', *'.join(suffixes)} (.gz, .zst)")
+    hint = f"files looked for: *{', *'.join(suffixes)}, also compressed"
+    other = _likely(entry, kind)
+    return Problem("the directory holds no input", entry, f"{hint}; did you mean type: {other}?" if other else hint)
+
+
+def _likely(directory: str, kind: str) -> str:
+    """The type whose files a directory holds most of; "" where it holds none."""
+    counts: dict[str, int] = {}
+    for _, _, names in os.walk(os.path.expanduser(directory)):  # noqa: PTH111
+        for other, suffixes in _KINDS.items():
+            if other != kind:
+                counts[other] = counts.get(other, 0) + sum(n.lower().endswith(_endings(suffixes)) for n in names)
+    best = max(counts, key=lambda other: counts[other], default="")
+    return best if counts.get(best) else ""

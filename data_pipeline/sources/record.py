@@ -67,12 +67,13 @@ class SourceTally:
     def skip(self, kind: str) -> None:
         self.skipped[kind] = self.skipped.get(kind, 0) + 1
 
-    def damage(self, kind: str, relative_path: str, offset: int, message: str) -> None:
+    def damage(self, kind: str, relative_path: str, offset: int, message: str, count: int = 1) -> None:
+        """count: records that one damage took."""
         found = self.damaged.get(kind)
         if found is None:
-            self.damaged[kind] = Damage(1, relative_path, offset, message[:300])
+            self.damaged[kind] = Damage(count, relative_path, offset, message[:300])
         else:
-            found.count += 1
+            found.count += count
 
     def as_json(self) -> dict[str, Any]:
         return {
