@@ -32,11 +32,12 @@ _FIRST_BYTES = 1 << 12
 
 
 class Damaged(Exception):
-    """A place where the stored bytes make no sense. offset: stored byte at which it showed."""
+    """A place where the stored bytes make no sense. offset: stored byte at which it showed. member: stored byte at which
+    the member begins that is damaged; -1 where it lies in none."""
 
-    def __init__(self, message: str, offset: int) -> None:
+    def __init__(self, message: str, offset: int, member: int = -1) -> None:
         super().__init__(message)
-        self.message, self.offset = message, offset
+        self.message, self.offset, self.member = message, offset, member
 
 
 class Stored:
@@ -262,7 +263,7 @@ class Members:
                 output, used, complete = self._current.step(self._input)
             except Broken as error:
                 self._current = None
-                damaged = Damaged(f"damaged compressed data: {error}", before)
+                damaged = Damaged(f"damaged compressed data: {error}", before, self._last_start)
                 if begun or error.output:
                     self._broken = damaged
                     return begun + error.output
@@ -273,7 +274,7 @@ class Members:
                 self._fruitless = 0
             elif ended and not output:
                 self._current = None
-                damaged = Damaged("the file ends before its compressed stream does", before)
+                damaged = Damaged("the file ends before its compressed stream does", before, self._last_start)
                 if begun:
                     self._broken = damaged
                     return begun

@@ -23,6 +23,8 @@ CODING_SUFFIXES = (".gz", ".zst", ".lz4", ".bz2", ".xz")
 # Bytes that may be read a second time for each byte read: see `rewind`.
 _REREAD = 2
 _HEAD = 1 << 12
+# More than the line ends behind a record.
+_LITTLE = 8
 
 
 class Line(NamedTuple):
@@ -165,6 +167,16 @@ class StoredFile:
         """The stored byte at which the member begins that holds a decoded position, one of the latest."""
         begin = self._decoder.starts_before(position)
         return -1 if begin is None else self._decoder.starts[begin]
+
+    def spoiled(self, position: int) -> Damaged | None:
+        """The damage, not raised before, of the member that holds a decoded position and is about to end: its checksum
+        is told only then."""
+        self.peek(_LITTLE)
+        found = self._pending
+        if found is None or found.member < 0 or found.member != self.member_of(position):
+            return None
+        self._pending = None
+        return found
 
     def next_member(self) -> bool:
         """Goes on behind the fence. False: the stream has not stopped at one."""

@@ -292,7 +292,11 @@ class _Reader:
 
     def _followed(self, block: _Block, body: bytes | None) -> bool:
         """Whether a block ends where a record should: before the next, or at the end. body: what it holds, if held: it
-        is then damaged, and counted so, only if records begin inside it."""
+        is then damaged, and counted so, only if records begin inside it. Raises Damaged where its member is, though its
+        bytes could be read."""
+        damage = self._file.spoiled(block.begin) if self._member_per_record is not False else None
+        if damage is not None:
+            raise damage
         if self._member_per_record:
             return True  # the fence guards it
         following = self._file.peek(_FOLLOWING).lstrip(b"\r\n")
