@@ -9,7 +9,7 @@ import numpy as np
 
 from data_pipeline.clean.characters import BLANK, DIGIT, LETTER, SYMBOL, UPPER
 from data_pipeline.clean.phrases import phrase_at, small
-from data_pipeline.clean.segmentation import decode, next_word, strip
+from data_pipeline.clean.segmentation import before, decode, next_word, strip
 from data_pipeline.kernel import kernel
 
 RULE_VERSION = 1
@@ -54,11 +54,9 @@ def _bound(data, classes, i, stop, last):  # type: ignore[no-untyped-def]
     """Whether byte i is the end of the text or begins a character that is no letter or digit; last: the character
     before byte i is meant."""
     if last:
-        i -= 1
-        if i < stop:
+        if i <= stop:
             return True
-        while data[i] & 0xC0 == 0x80:
-            i -= 1
+        i = before(data, i)
     elif i >= stop:
         return True
     code, _ = decode(data, i)
@@ -206,10 +204,7 @@ def _ends_well(data, ends, start, stop):  # type: ignore[no-untyped-def]
         return False
     if stop - start >= 3 and data[stop - 1] == 46 and data[stop - 2] == 46 and data[stop - 3] == 46:
         return False
-    i = stop - 1
-    while data[i] & 0xC0 == 0x80:
-        i -= 1
-    code, _ = decode(data, i)
+    code, _ = decode(data, before(data, stop))
     return ends[code] != 0
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from data_pipeline.clean.characters import BLANK, BULLET, CLOSING, LETTER, TERMINAL
 from data_pipeline.clean.repeats import duplicates, ngrams
-from data_pipeline.clean.segmentation import ALPHABETIC, OF_MANY, PROPER, decode, mix, next_word, strip
+from data_pipeline.clean.segmentation import ALPHABETIC, OF_MANY, PROPER, before, decode, mix, next_word, strip
 from data_pipeline.kernel import kernel
 
 RULE_VERSION = 1
@@ -86,16 +86,16 @@ def _line_signals(data, begin, end, classes, short, room, table, row):  # type: 
         if start < close:
             line = np.uint64(0xCBF29CE484222325)
             size = 0
-            last = 0
             dots = 0
             for k in range(start, close):
                 byte = data[k]
                 line = (line ^ np.uint64(byte)) * np.uint64(0x100000001B3)
                 size += byte & 0xC0 != 0x80
-            k = close - 1
-            while data[k] & 0xC0 == 0x80:
-                k -= 1
-            last = decode(data, k)[0]
+            last = decode(data, before(data, close))[0]
+            k = before(data, close)
+            while k > start and classes[decode(data, k)[0]] & CLOSING:  # she said "Stop."
+                k = before(data, k)
+            punctuated += classes[decode(data, k)[0]] & TERMINAL != 0
             k = close - 1
             while k >= start and dots < 3 and data[k] == 46:
                 dots += 1
@@ -105,7 +105,6 @@ def _line_signals(data, begin, end, classes, short, room, table, row):  # type: 
             lines += 1
             bullets += classes[decode(data, start)[0]] & BULLET != 0
             ellipses += dots == 3 or last == 0x2026
-            punctuated += classes[last] & TERMINAL != 0
             shorts += size <= short
             sentences += _sentences(data, classes, start, close)
         i = stop + 1

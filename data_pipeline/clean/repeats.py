@@ -68,7 +68,8 @@ def ngrams(words, count, scale, ends, blanks, grams, table, first, times, mark, 
 
     words: hashes. scale: words of the text that make one word of the paper: 1, or, where each character is one, how many
     a word takes; an n-gram has n times as many. ends: characters of the words before the i-th. blanks: of the words
-    before the i-th, those with a blank before them. out: float64 [9], n = 2 to 10. The rest is room of `count` items and a table. Returns steps.
+    before the i-th, those with a blank before them. out: float64 [9], n = 2 to 10. The rest is room of `count` items and
+    a table. Returns steps.
 
     An n-gram can only occur twice if both (n-1)-grams inside it do: only those positions are entered, so that ordinary
     text costs little more than its 2-grams. Of equally frequent n-grams the one that comes first is taken. Repeated

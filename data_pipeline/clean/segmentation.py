@@ -47,6 +47,15 @@ def decode(data, i):  # type: ignore[no-untyped-def]
 
 
 @kernel
+def before(data, i):  # type: ignore[no-untyped-def]
+    """First byte of the character before byte i."""
+    i -= 1
+    while data[i] & 0xC0 == 0x80:
+        i -= 1
+    return i
+
+
+@kernel
 def mix(h):  # type: ignore[no-untyped-def]
     """Spreads the bits of a 64-bit hash (the finaliser of MurmurHash3); a bijection."""
     h ^= h >> _SHIFT
@@ -64,9 +73,7 @@ def strip(data, classes, start, stop):  # type: ignore[no-untyped-def]
             break
         start = behind
     while start < stop:
-        last = stop - 1
-        while data[last] & 0xC0 == 0x80:
-            last -= 1
+        last = before(data, stop)
         code, behind = decode(data, last)
         if not classes[code] & BLANK:
             break

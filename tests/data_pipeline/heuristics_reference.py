@@ -109,6 +109,11 @@ def sentences(line: str) -> int:
     return count + waiting
 
 
+def ends_a_sentence(line: str) -> bool:
+    line = line.rstrip("".join(chr(code) for code in np.flatnonzero(CLASSES & characters.CLOSING)))
+    return line != "" and has(line[-1], characters.TERMINAL)
+
+
 def signals(text: str, language: str = "en", short: int = 30) -> dict[str, float]:
     words = words_of(text)
     place, apart = 0, []
@@ -133,7 +138,7 @@ def signals(text: str, language: str = "en", short: int = 30) -> dict[str, float
         "gopher_alphabetic_words": ratio(sum(any(map(str.isalpha, word)) for word in words), len(words)),
         "gopher_stop_words": len({bare(word) for word in words} & set(listed)) if listed else math.nan,
         "c4_sentences": sum(map(sentences, lines)),
-        "fineweb_punctuated_lines": ratio(sum(has(line[-1], characters.TERMINAL) for line in lines), len(lines)),
+        "fineweb_punctuated_lines": ratio(sum(map(ends_a_sentence, lines)), len(lines)),
         "fineweb_short_lines": ratio(sum(len(line) <= short for line in lines), len(lines)),
         "fineweb_duplicate_line_characters": repeated(lines, len(text) - text.count("\n"))[1],
         "fineweb_newlines_per_word": text.count("\n") / max(1, len(words)),
