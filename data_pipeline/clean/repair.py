@@ -31,6 +31,7 @@ _ANY = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufdd0-\ufdef\ufeff\ufff9-\ufffb"
     "\ufffe\uffff\U000e0000-\U000e007f]"
 )
+_ROUNDS = 4
 _ANY_ASCII = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -40,19 +41,25 @@ def repair(text: str, config: Clean) -> tuple[str, bool]:
     `clean.normalization`; and whether mojibake was undone. Never raises, whatever the text."""
     mended = False
     ascii = text.isascii()
-    if not ascii:
+    if ascii:
+        if _ANY_ASCII.search(text):
+            text = _without_controls(text, config)
+    else:
         try:
             text.encode()  # ten times as fast as to search
         except UnicodeEncodeError:
             text = _SURROGATES.sub("\ufffd", text)
-        if config.repair:
-            text, mended = _mojibake(text)
-    # After ftfy: it reads C1 controls as the Windows-1252 characters they often stand for.
-    if (_ANY_ASCII if ascii else _ANY).search(text):
-        text = _LINE_ENDS.sub("\n", text)
-        text = _CONTROLS.sub("", text)
-        if config.invisible == "remove" and not ascii:
-            text = _INVISIBLE.sub("", text)
+        # ftfy comes first: it reads C1 controls as the Windows-1252 characters they often stand for. What is removed
+        # may have stood inside a marker.
+        for _ in range(_ROUNDS):
+            if config.repair:
+                text, found = _mojibake(text)
+                mended = mended or found
+            if _ANY.search(text) is None:
+                break
+            text, before = _without_controls(text, config), text
+            if text == before:
+                break
     if config.whitespace == "collapse":
         text = " ".join(text.split())
     elif config.whitespace == "lines":
@@ -60,6 +67,12 @@ def repair(text: str, config: Clean) -> tuple[str, bool]:
     if config.normalization != "none" and not ascii and not unicodedata.is_normalized(config.normalization, text):
         text = unicodedata.normalize(config.normalization, text)
     return text, mended
+
+
+def _without_controls(text: str, config: Clean) -> str:
+    text = _LINE_ENDS.sub("\n", text)
+    text = _CONTROLS.sub("", text)
+    return _INVISIBLE.sub("", text) if config.invisible == "remove" else text
 
 
 def _lines(text: str) -> str:

@@ -3,7 +3,6 @@
 import gzip
 import json
 import re
-import sys
 from collections import Counter
 
 import pytest
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from configs.schema.private import Pii, PiiKinds
 from data_pipeline.clean import accounts, contacts, phones, secrets
 from data_pipeline.clean.pii import PLACEHOLDERS, find, masked, treat
+from tests.data_pipeline.steps import count
 
 PII = Pii(enabled=True)
 # Fakes, put together here so that no scanner of repositories takes them for keys of someone.
@@ -152,23 +152,6 @@ def test_no_pattern_reads_without_bound():
     for pattern in compiled:
         widest = re._parser.parse(pattern.pattern, pattern.flags).getwidth()[1]
         assert widest <= 20_000, pattern.pattern
-
-
-def count(function, *arguments):
-    """How many lines and calls Python goes through."""
-    steps = 0
-
-    def trace(frame, event, argument):
-        nonlocal steps
-        steps += 1
-        return trace
-
-    sys.settrace(trace)
-    try:
-        function(*arguments)
-    finally:
-        sys.settrace(None)
-    return steps
 
 
 @pytest.mark.parametrize(
