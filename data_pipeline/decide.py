@@ -117,6 +117,8 @@ def _rules(loaded: Loaded, found: list[dict[str, Any]]) -> list[RuleCount]:
         enabled.add(filter_stage.LANGUAGE)
     else:
         del bounds[filter_stage.LANGUAGE]
+    measured = {reason for summary in found for reason in summary["rules"]}
+    bounds = {reason: text for reason, text in bounds.items() if reason in measured}
     counts = {
         reason: [sum(summary["rules"].get(reason, {}).get(key, 0) for summary in found) for key in ("refused", "only")]
         for reason in bounds

@@ -22,6 +22,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from configs.errors import MachineError
 from configs.schema.source import Source
 from configs.schema.tree import Config
@@ -35,7 +37,7 @@ from data_pipeline.pool import Job
 from data_pipeline.shards.atomic import file_xxh3
 from data_pipeline.signals import signals_batch, signals_path, signals_schema
 from data_pipeline.sources.record import Limits, Record, SourceTally
-from data_pipeline.sources.registry import reader_of
+from data_pipeline.sources.registry import read, reader_of
 from data_pipeline.spread import Spread
 from data_pipeline.units import Unit, unit_path
 
@@ -63,7 +65,7 @@ def documents_fingerprint(config: Config, unit: Unit) -> str:
     return fingerprint(
         stage="documents",
         input=unit.identity,
-        source=source.model_dump(include={"name", "type", "text_field", "url_field", "license"}),
+        source=source.content(),
         extract=config.extract.model_dump(),
         clean=clean.settings(config.clean),
         rules=[RULE_VERSION, reader.RULE_VERSION, extract.RULE_VERSION, clean.RULE_VERSION],
@@ -81,7 +83,7 @@ def process(job: Job) -> dict[str, Any]:
     tally, extracted, cleaned = SourceTally(), Tally(), Tally()
     notes: dict[str, int] = {}
     spreads: dict[str, Spread] = {}
-    records = reader_of(source.type).read(unit, source, Limits.of(config.clean.max_bytes), tally)
+    records = read(unit, source, Limits.of(config.clean.max_bytes), tally, job.out / "work" / "inputs")
     if not unit.size:
         tally.damage("empty file", unit.relative_path, 0, "0 bytes")
     schema = signals_schema(clean.signal_names(config.clean))
@@ -95,7 +97,7 @@ def process(job: Job) -> dict[str, Any]:
             made = clean.run(found.kept, source.name, config.clean, cleaned, notes)
             documents.write(made.kept)
             signals.write(signals_batch(schema, made.kept, made.sizes, made.signals))
-            for name, values in made.signals.items():
+            for name, values in {"bytes": np.array(made.sizes, np.float64), **made.signals}.items():
                 spreads[name] = spread.add([spreads.get(name, {}), spread.spread(values)])
             rejects.write(found.rejected)
             rejects.write(made.rejected)

@@ -16,18 +16,20 @@ Spread = dict[str, int]
 """Documents by bucket: "nan", "neg", "zero", or the number of the bucket in decimal."""
 
 _PARTS = 16
+_TINY = 2.0**-40
+"""Smaller values count as zero."""
 
 
 def spread(values: np.ndarray) -> Spread:
     """values: float64 [documents]."""
     known = values[~np.isnan(values)]
-    positive = known[known > 0]
+    positive = known[known >= _TINY]
     mantissa, exponent = np.frexp(positive)
     # A mantissa is in [0.5, 1): sixteen equal parts of it.
     bucket = exponent.astype(np.int64) * _PARTS + np.minimum((mantissa * 2 - 1) * _PARTS, _PARTS - 1).astype(np.int64)
     numbers, counts = np.unique(bucket, return_counts=True)
     found = {str(number): int(count) for number, count in zip(numbers.tolist(), counts.tolist(), strict=True)}
-    rest = {"nan": len(values) - len(known), "neg": int((known < 0).sum()), "zero": int((known == 0).sum())}
+    rest = {"nan": len(values) - len(known), "neg": int((known < 0).sum()), "zero": int(((known >= 0) & (known < _TINY)).sum())}
     return {**{name: count for name, count in rest.items() if count}, **found}
 
 

@@ -1,4 +1,4 @@
-"""report.html from manifest.json, stats.json, the shards and what is left of work/."""
+"""report.html from the manifest, stats.json, the shards or documents, and what is left of work/."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 
-from data_pipeline.account import Stage, rejected
+from data_pipeline.account import rejected
+from data_pipeline.clean import pii
 from data_pipeline.output import write_bytes
 from data_pipeline.progress import amount
-from data_pipeline.report import page, samples
+from data_pipeline.report import measured, page, samples, view
 from data_pipeline.report.page import escaped, shown
-from data_pipeline.shards import Manifest, ShardReader, load_manifest
+from data_pipeline.report.view import View
+from data_pipeline.shards import Manifest, ShardReader
 
 REPORT = "report.html"
 
@@ -23,49 +24,46 @@ _URL_LIMIT = 120
 
 def write_report(directory: Path) -> Path:
     """Writes DIR/report.html and returns its path. UserError, MachineError: no corpus, or a damaged one."""
-    manifest = load_manifest(directory)
-    try:
-        stats = orjson.loads((directory / "stats.json").read_bytes())
-    except (OSError, ValueError):
-        stats = {}
-    body = "\n".join(
-        [
-            _head(manifest, stats),
-            _warnings(stats),
-            _funnel(manifest),
-            _reasons(manifest),
-            _sources(manifest),
-            _lengths(directory, manifest),
-            _kept(directory, manifest),
-            _rejected(directory),
-            _phases(stats),
-            _foot(manifest),
-        ]
-    )
+    seen = view.load(directory)
+    parts = [_head(seen), _warnings(seen.stats), _funnel(seen), _reasons(seen)]
+    parts.append(_sources(seen) if seen.manifest is None else _splits(seen, seen.manifest))
+    if seen.measured is not None:
+        parts += [measured.languages(seen.measured), measured.lengths(seen.measured)]
+    if seen.manifest is not None:
+        parts.append(_lengths(directory, seen.manifest))
+    parts += [_kept(seen), _rejected(directory)]
+    if seen.measured is not None and seen.clean is not None:
+        parts.append(measured.thresholds(seen.measured, seen.clean))
+    parts += [_phases(seen.stats), _foot(seen)]
     path = directory / REPORT
-    write_bytes(path, page.page(f"Corpus {manifest.corpus_id[:12]}", body).encode("utf-8", "replace"))
+    html = page.page(f"Corpus {seen.corpus_id[:12]}", "\n".join(parts))
+    write_bytes(path, html.encode("utf-8", "replace"))
     return path
 
 
-def _head(manifest: Manifest, stats: dict[str, Any]) -> str:
-    first = manifest.stages[0]["documents"]["in"] if manifest.stages else 0
-    entries = [entry for shards in manifest.splits.values() for entry in shards]
-    documents, tokens = sum(e.documents for e in entries), sum(e.tokens for e in entries)
-    duplicates = sum(rejected(stage) for stage in manifest.stages if stage["name"] == "dedup")
+def _head(seen: View) -> str:
+    stats = seen.stats
+    first = seen.stages[0]["documents"]["in"] if seen.stages else 0
+    documents = seen.stages[-1]["documents"]["kept"] if seen.stages else 0
+    duplicates = sum(rejected(stage) for stage in seen.stages if stage["name"] == "dedup")
     figures = [
         ("documents read", f"{first:,}"),
         ("documents kept", f"{documents:,}"),
         ("share kept", f"{documents / first:.1%}" if first else "-"),
         ("duplicates removed", f"{duplicates:,}"),
-        ("tokens", f"{tokens:,}"),
-        ("vocabulary", f"{manifest.vocab_size:,}"),
     ]
+    if seen.manifest is not None:
+        tokens = sum(map(seen.manifest.tokens, seen.manifest.splits))
+        figures += [("tokens", f"{tokens:,}"), ("vocabulary", f"{seen.manifest.vocab_size:,}")]
+    elif seen.documents is not None:
+        text = sum(entry.text_bytes for entry in seen.documents.files)
+        figures += [("of text", amount(text)), ("Parquet files", f"{len(seen.documents.files):,}")]
     made = f"Made {escaped(stats['began'][:16].replace('T', ' '))} UTC" if "began" in stats else ""
     took = f" in {_spent(stats['seconds'])} with {_count(stats['workers'], 'worker')}" if "seconds" in stats else ""
-    names = ", ".join(escaped(name) for name in manifest.sources)
+    names = ", ".join(escaped(name) for name in seen.sources)
     return (
         f"<h1>Corpus report</h1><p class='soft'>{names}. {made}{took}.<br>"
-        f"Corpus id <span class='mono'>{escaped(manifest.corpus_id)}</span></p>" + page.cards(figures)
+        f"Corpus id <span class='mono'>{escaped(seen.corpus_id)}</span></p>" + page.cards(figures)
     )
 
 
@@ -74,11 +72,11 @@ def _warnings(stats: dict[str, Any]) -> str:
     return f'<div class="warn">{"".join(lines)}</div>' if lines else ""
 
 
-def _funnel(manifest: Manifest) -> str:
+def _funnel(seen: View) -> str:
     panels = []
     for what, say in (("documents", lambda n: f"{n:,}"), ("bytes", amount)):
-        whole = max((stage[what]["in"] for stage in manifest.stages), default=0)
-        first = manifest.stages[0][what]["in"] if manifest.stages else 0
+        whole = max((stage[what]["in"] for stage in seen.stages), default=0)
+        first = seen.stages[0][what]["in"] if seen.stages else 0
         rows = [["read", page.bar(first, 0, whole), say(first), ""]]
         rows += [
             [
@@ -87,18 +85,19 @@ def _funnel(manifest: Manifest) -> str:
                 say(stage[what]["kept"]),
                 say(rejected(stage, what)),
             ]
-            for stage in manifest.stages
+            for stage in seen.stages
         ]
         head = ["stage", "", "kept", "rejected"]
         panels.append(f'<div class="panel"><h3>{what.capitalize()}</h3>{page.table(head, rows, (2, 3), (1,))}</div>')
+    goal = "documents" if seen.manifest is None else "shards"
     key = '<p class="soft"><span class="key kept"></span>kept<span class="key gone"></span>rejected at this stage</p>'
-    return f'<h2>From raw text to shards</h2><div class="two">{"".join(panels)}</div>{key}'
+    return f'<h2>From raw text to {goal}</h2><div class="two">{"".join(panels)}</div>{key}'
 
 
-def _reasons(manifest: Manifest) -> str:
+def _reasons(seen: View) -> str:
     rows = []
-    total = manifest.stages[0]["documents"]["in"] if manifest.stages else 0
-    for stage in manifest.stages:
+    total = seen.stages[0]["documents"]["in"] if seen.stages else 0
+    for stage in seen.stages:
         reasons = stage["documents"]["rejected"]
         for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
             size = stage["bytes"]["rejected"].get(reason, 0)
@@ -111,15 +110,32 @@ def _reasons(manifest: Manifest) -> str:
     return f'<h2>Why documents were rejected</h2><div class="panel">{page.table(head, rows, (3, 4, 5), (2,))}</div>'
 
 
-def _sources(manifest: Manifest) -> str:
-    def of(stage: Stage, source: str) -> dict[str, Any]:
-        empty = {"in": 0, "kept": 0, "rejected": {}}
-        return stage["sources"].get(source, {}).get("documents", empty)
+def _read(seen: View, source: str) -> int:
+    """Documents of the source that came in."""
+    first = seen.stages[0]["sources"] if seen.stages else {}
+    return first.get(source, {}).get("documents", {"in": 0})["in"]
 
+
+def _sources(seen: View) -> str:
+    """A corpus of documents, by source."""
+    assert seen.documents is not None
+    rows = []
+    for source in seen.inputs or seen.sources:
+        files = [entry for entry in seen.documents.files if entry.source == source]
+        read, kept = _read(seen, source), sum(entry.documents for entry in files)
+        share = f"{kept / read:.1%}" if read else "-"
+        sizes = [amount(sum(entry.text_bytes for entry in files)), amount(sum(entry.bytes for entry in files))]
+        rows.append([escaped(source), f"{read:,}", f"{kept:,}", share, *sizes, f"{len(files):,}"])
+    head = ["source", "documents read", "kept", "share kept", "text", "Parquet", "files"]
+    return f'<h2>Sources</h2><div class="panel">{page.table(head, rows, range(1, len(head)))}</div>'
+
+
+def _splits(seen: View, manifest: Manifest) -> str:
+    """A corpus of shards, by source and split."""
     total = sum(manifest.tokens(split) for split in manifest.splits)
     rows = []
     for source in manifest.inputs or manifest.sources:
-        read = of(manifest.stages[0], source)["in"] if manifest.stages else 0
+        read = _read(seen, source)
         tokens = {
             split: sum(entry.tokens for entry in shards if entry.source == source)
             for split, shards in manifest.splits.items()
@@ -154,7 +170,7 @@ def _lengths(directory: Path, manifest: Manifest) -> str:
     span = range(int(used[0]), int(used[-1]) + 1)
     chart = page.histogram([int(counts[i]) for i in span], [_power(i) for i in span])
     return (
-        "<h2>Length of documents</h2>"
+        "<h2>Length of documents kept</h2>"
         f'<div class="panel"><h3>Documents by number of tokens; each column from its label to the next</h3>{chart}</div>'
     )
 
@@ -164,12 +180,11 @@ def _power(exponent: int) -> str:
     return f"{value}" if value < 1024 else f"{value // 1024}k" if value < 2**20 else f"{value >> 20}M"
 
 
-def _kept(directory: Path, manifest: Manifest) -> str:
-    found = samples.kept(directory, manifest)
-    cards = [
-        page.sample(e.source, False, [shown(e.url, _URL_LIMIT), escaped(e.note)], shown(e.text, _TEXT_LIMIT))
-        for e in found
-    ]
+def _kept(seen: View) -> str:
+    found = (
+        samples.kept_documents(seen.directory) if seen.manifest is None else samples.kept(seen.directory, seen.manifest)
+    )
+    cards = [page.sample(e.source, False, [shown(e.url, _URL_LIMIT), escaped(e.note)], _text(e.text)) for e in found]
     return "<h2>Samples kept</h2>" + _samples(cards)
 
 
@@ -180,11 +195,16 @@ def _rejected(directory: Path) -> str:
             f"{e.stage}: {e.reason.replace('_', ' ')}",
             True,
             [escaped(e.source), shown(e.url, _URL_LIMIT), escaped(e.note)],
-            shown(e.text, _TEXT_LIMIT) if e.text else "(text withheld)",
+            _text(e.text) if e.text else "(text withheld)",
         )
         for e in found
     ]
     return "<h2>Samples rejected</h2>" + _samples(cards)
+
+
+def _text(text: str) -> str:
+    """The beginning of a text as people see it: personal data is masked, whatever the settings of the corpus."""
+    return shown(pii.masked(text[: 2 * _TEXT_LIMIT]), _TEXT_LIMIT)
 
 
 def _samples(cards: list[str]) -> str:
@@ -204,10 +224,12 @@ def _phases(stats: dict[str, Any]) -> str:
     return f'<h2>Time of the last run</h2><div class="panel">{page.table(head, rows, (1, 2, 3))}</div>{note}'
 
 
-def _foot(manifest: Manifest) -> str:
-    versions = ", ".join(f"{escaped(name)} {escaped(version)}" for name, version in sorted(manifest.versions.items()))
-    tokenizer = f"Tokenizer <span class='mono'>{escaped(manifest.tokenizer_hash)}</span>."
-    return f"<footer>{tokenizer} Made with {versions or 'unnamed versions'}.</footer>"
+def _foot(seen: View) -> str:
+    versions = ", ".join(f"{escaped(name)} {escaped(version)}" for name, version in sorted(seen.versions.items()))
+    tokenizer = ""
+    if seen.manifest is not None:
+        tokenizer = f"Tokenizer <span class='mono'>{escaped(seen.manifest.tokenizer_hash)}</span>. "
+    return f"<footer>{tokenizer}Made with {versions or 'unnamed versions'}.</footer>"
 
 
 def _count(number: int, noun: str) -> str:

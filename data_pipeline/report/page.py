@@ -38,7 +38,12 @@ td{padding:6px 12px 6px 0;border-bottom:1px solid var(--line);vertical-align:mid
 tr:last-child td{border-bottom:0}
 th.n,td.n{text-align:right;white-space:nowrap}
 td.bar{width:34%;padding-right:0}
+.rules td.bar{width:15%;padding-right:12px}
+.rules td:last-child{width:26%}
+.rules+.rules{margin-top:16px}
 svg{display:block;width:100%}
+.cell{display:inline-block;white-space:nowrap;margin-right:14px;font-size:13px;color:var(--soft)}
+.cell b{color:var(--ink);font-weight:600}
 .key{display:inline-block;width:11px;height:11px;border-radius:3px;margin:0 6px 0 14px;vertical-align:-1px}
 .key.kept{background:var(--water)}.key.gone{background:var(--out)}.key:first-child{margin-left:0}
 .warn{background:var(--warn);border:1px solid #f0d9a8;border-radius:10px;padding:10px 16px;margin:20px 0 0}
@@ -110,6 +115,20 @@ def bar(kept: float, gone: float, whole: float) -> str:
         f'<rect x="{min(a, 1000 - b):.1f}" width="{b:.1f}" height="14" fill="#e0a458"/>'
         "</svg>"
     )
+
+
+def spark(bars: Sequence[tuple[int, bool]]) -> str:
+    """Small columns without labels: (count, refused). A column that holds anything can be seen."""
+    top, width = max((count for count, _ in bars), default=0) or 1, 300 / max(1, len(bars))
+    parts = []
+    for i, (count, refused) in enumerate(bars):
+        height = max(34 * count / top, 1.5) if count else 0
+        colour = "#e0a458" if refused else "#1f77a8"
+        parts.append(
+            f'<rect x="{i * width:.1f}" y="{36 - height:.1f}" width="{max(width - 0.8, 0.6):.1f}" height="{height:.1f}"'
+            f' fill="{colour}"/>'
+        )
+    return f'<svg viewBox="0 0 300 36" height="36" preserveAspectRatio="none" role="img">{"".join(parts)}</svg>'
 
 
 def histogram(counts: Sequence[int], labels: Sequence[str]) -> str:

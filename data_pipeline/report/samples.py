@@ -6,12 +6,14 @@ import itertools
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from configs.errors import MachineError, UserError
+from data_pipeline.documents_manifest import load_documents_manifest
 from data_pipeline.output import read_batches
 from data_pipeline.shards import Manifest, ShardReader
 from data_pipeline.tokenize.codec import Codec
@@ -20,6 +22,10 @@ KEPT_PER_CORPUS = 6
 REJECTED_PER_REASON = 2
 _FILES = 40
 _TOKENS = 220
+_CHARACTERS = 2000
+_AMONG = 50
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,19 @@ def kept(directory: Path, manifest: Manifest) -> list[Example]:
             text = codec.decode(tokens[:_TOKENS])
             found.append(Example(reader.doc_id(index).hex(), reader.url(index), source, "", "kept", note, text))
     return found[:KEPT_PER_CORPUS]
+
+
+def kept_documents(directory: Path) -> list[Example]:
+    """One of the first documents of each of a few files, the one of smallest id: ids are hashes."""
+    files = [entry for entry in load_documents_manifest(directory).files if entry.documents]
+    found: list[Example] = []
+    for entry in _spread(files, KEPT_PER_CORPUS):
+        with pq.ParquetFile(directory / entry.path) as file:
+            first = next(file.iter_batches(_AMONG, columns=["id", "url", "source", "text"]))
+        row = min(first.to_pylist(), key=lambda row: row["id"])
+        note = f"{len(row['text']):,} characters"
+        found.append(Example(row["id"].hex(), row["url"], row["source"], "", "kept", note, row["text"][:_CHARACTERS]))
+    return found
 
 
 def rejected(directory: Path) -> list[Example]:
@@ -111,8 +130,8 @@ def _rows(documents: Path, wanted: Container[bytes]) -> Iterator[tuple[bytes, di
                 yield doc_id, batch.slice(i, 1).to_pylist()[0]
 
 
-def _spread(paths: Sequence[Path]) -> Sequence[Path]:
-    return [paths[i * len(paths) // _FILES] for i in range(_FILES)] if len(paths) > _FILES else paths
+def _spread(found: Sequence[T], most: int = _FILES) -> Sequence[T]:
+    return [found[i * len(found) // most] for i in range(most)] if len(found) > most else found
 
 
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:
