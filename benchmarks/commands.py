@@ -47,6 +47,29 @@ def mfu(
         typer.echo(f"written: {json}")
 
 
+@bench.command()
+def extraction(
+    corpora: Annotated[Path, typer.Argument(metavar="CORPORA", help="Folder with html/scrapinghub and its like.")],
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures with their conditions.")] = None,
+) -> None:
+    """F1 and MB/s of each way to turn HTML into text, on pages whose main text is known."""
+    from configs.errors import UserError
+
+    if json is not None and not json.resolve().parent.is_dir():
+        raise UserError(f"--json {json}: there is no directory {json.resolve().parent}")
+
+    from benchmarks.extraction import measure, page_sets, table
+
+    scores = measure(page_sets(corpora))
+    typer.echo(table(scores))
+    if json is not None:
+        from benchmarks.results import write_json
+        from pretrain.provenance import git_commit
+
+        write_json(json, [result for score in scores for result in score.results()], git_commit())
+        typer.echo(f"written: {json}")
+
+
 def mount(app: typer.Typer) -> None:
     """Registers `bench` on the front door."""
     app.add_typer(bench, name="bench")

@@ -30,6 +30,7 @@ _FORMATTING = re.compile(rb"<(/?)(b|big|code|em|font|i|s|small|strike|strong|tt|
 _FORMATTING_NAMES = frozenset(b"b big code em font i s small strike strong tt u".split())
 _CELLS = frozenset((b"td", b"th", b"caption"))
 _CELL_ENDS = _CELLS | frozenset((b"tr", b"tbody", b"thead", b"tfoot"))
+_LEFT_OPEN_IN_CELL = 100  # looked through for the table; more count as nested
 _SAME_FORMATTING = 3  # the "Noah's Ark clause" of the standard
 _RAW_TEXT = frozenset(b"script style textarea title xmp iframe noembed noframes".split())
 
@@ -46,14 +47,17 @@ class Bounds:
 def refusal(data: bytes, bounds: Bounds) -> tuple[str, float] | None:
     """Reason and measured value of the first bound that the page breaks: `html_nodes`, `html_depth`,
     `html_attributes`; None where it keeps all. Time is linear in the bytes."""
-    tags = data.count(b"<") - data.count(b"</")
+    tags = data.count(b"<")  # start tags at most; looked at again where that is many
+    if tags > min(bounds.nodes, bounds.depth):
+        tags -= data.count(b"</")
     if tags > bounds.nodes:
         return "html_nodes", tags
     if tags > bounds.depth:
         found = depth(data, bounds.depth)
         if found > bounds.depth:
             return "html_depth", found
-    if tags * (1 + _most_left_open(data)) > bounds.nodes:
+    # The product of the two is largest where they are equally many.
+    if tags * tags > 4 * bounds.nodes and tags * (1 + _most_left_open(data)) > bounds.nodes:
         found = nodes(data, bounds.nodes)
         if found > bounds.nodes:
             return "html_nodes", found
@@ -72,6 +76,8 @@ def depth(data: bytes, limit: int) -> int:
     for tag in _TAG.finditer(data):
         name = tag[2].lower()
         if name in _FLAT:
+            if name in _CELL_ENDS:
+                _close_cell(open_elements)
             continue
         if not tag[1]:
             open_elements.append(name)
@@ -97,12 +103,22 @@ def _close(open_elements: list[bytes], name: bytes) -> None:
             return
 
 
+def _close_cell(open_elements: list[bytes]) -> None:
+    """A cell or a row that begins or ends directly in a table closes the formatting left open in the cell before."""
+    for at in range(len(open_elements) - 1, max(-1, len(open_elements) - 2 - _LEFT_OPEN_IN_CELL), -1):
+        if open_elements[at] == b"table":
+            del open_elements[at + 1 :]
+            return
+        if open_elements[at] not in _FORMATTING_NAMES:
+            return
+
+
 def nodes(data: bytes, limit: int) -> int:
     """At most so many elements become of the page, those included that the tree builder opens anew because a block
     ended over them (40 kB of `<p>` behind 100 open `<b>` made 400 MB); counted until `limit` is passed."""
     count = 0
-    active: list[list[tuple[bytes, bytes]]] = [[]]  # one list per cell that is open: a cell hides what is outside
-    tables: list[int] = []  # how many of these lists were there when each open table began
+    active = [_Active()]  # one per cell that is open: a cell hides what is outside
+    tables: list[int] = []  # how many of these there were when each open table began
     for tag in _TAG.finditer(data):
         name = tag[2].lower()
         if tables and name in _CELL_ENDS:
@@ -112,34 +128,43 @@ def nodes(data: bytes, limit: int) -> int:
                 tables.append(len(active))
             elif tables:
                 del active[tables.pop() :]
-        segment = active[-1]
         if tag[1]:
             if name in _FORMATTING_NAMES:
-                _forget(segment, name)
+                active[-1].close(name)
             continue
         count += 1
         if name in _FORMATTING_NAMES:
             # Until the next `>`, or a bounded part: what differs only behind it counts as the same.
             end = data.find(b">", tag.end(), tag.end() + 200)
-            key = (name, data[tag.start() : end if end >= 0 else tag.end() + 200])
-            same = [at for at, other in enumerate(segment) if other == key]
-            if len(same) >= _SAME_FORMATTING:
-                del segment[same[0]]
-            segment.append(key)
+            active[-1].open(name, data[tag.end() : end if end >= 0 else tag.end() + 200])
         elif name in _CELLS and tables:
-            active.append([])
+            active.append(_Active())
         else:
-            count += len(segment)
+            count += active[-1].total
         if count > limit:
             break
     return count
 
 
-def _forget(segment: list[tuple[bytes, bytes]], name: bytes) -> None:
-    for at in range(len(segment) - 1, -1, -1):
-        if segment[at][0] == name:
-            del segment[at]
-            return
+class _Active:
+    """Formatting elements that the next block opens anew: `total` of them, three alike at most."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._attributes: dict[bytes, list[bytes]] = {}
+        self._alike: dict[tuple[bytes, bytes], int] = {}
+
+    def open(self, name: bytes, attributes: bytes) -> None:
+        alike = self._alike.get((name, attributes), 0)
+        if alike < _SAME_FORMATTING:
+            self._alike[name, attributes] = alike + 1
+            self._attributes.setdefault(name, []).append(attributes)
+            self.total += 1
+
+    def close(self, name: bytes) -> None:
+        if self._attributes.get(name):
+            self._alike[name, self._attributes[name].pop()] -= 1
+            self.total -= 1
 
 
 def _most_left_open(data: bytes) -> int:

@@ -12,10 +12,7 @@ WITHIN = 65_536
 """Characters that are looked at."""
 
 _TAG = re.compile(r"<(html|title|meta|link|time)(?=[\s/>])", re.IGNORECASE)
-_ATTRIBUTE = re.compile(
-    r"([^\s/>=\"']{1,60})\s{0,20}=\s{0,20}(?:\"([^\"]{0,2000})\"|'([^']{0,2000})'|([^\s>\"']{1,2000}))"
-)
-_TAG_CHARACTERS = 4000
+_ATTRIBUTE = re.compile(r"[\s/]*([^\s/>][^\s/>=]*)(?:\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>\"'][^\s>]*)|))?")
 _TITLE = re.compile(r"[^>]{0,500}>([^<]{0,2000})")
 _JSON_DATE = re.compile(r'"datePublished"\s{0,20}:\s{0,20}"([^"]{4,40})"')
 _DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})?)?")
@@ -56,12 +53,11 @@ def metadata(html: str) -> dict[str, str]:
 
 
 def _attributes(head: str, at: int) -> dict[str, str]:
-    end = head.find(">", at, at + _TAG_CHARACTERS)
-    if end < 0:
-        return {}
     given: dict[str, str] = {}
-    for name, double, single, bare in _ATTRIBUTE.findall(head, at, min(at + _TAG_CHARACTERS, end + 1)):
-        given.setdefault(name.lower(), double or single or bare)
+    while (attribute := _ATTRIBUTE.match(head, at)) is not None:
+        name, double, single, bare = attribute.groups()
+        given.setdefault(name.lower(), double or single or bare or "")
+        at = attribute.end()
     return given
 
 
