@@ -23,9 +23,10 @@ _IBAN_LENGTHS = {
 # Two letters and two check digits, looked for at the digits, which are rarer than letters, and the first group of four.
 _IBAN = re.compile(r"[0-9]{2}(?<=(?<![A-Za-z0-9])[A-Za-z]{2}[0-9]{2})[ -]?[A-Za-z0-9]{4}")
 
+# Nineteen digits in one run are a number of something else: any 64-bit integer may look so.
 _CARD = re.compile(
     r"[2-6](?<![0-9A-Za-z.,_+-][2-6])[0-9]{3}"
-    r"(?:([ -]?)[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?:\1[0-9]{3})?|([ -]?)[0-9]{6}\2[0-9]{4,5})"
+    r"(?:([ -]?)[0-9]{4}\1[0-9]{4}\1[0-9]{4}|([ -])[0-9]{4}\2[0-9]{4}\2[0-9]{4}\2[0-9]{3}|([ -]?)[0-9]{6}\3[0-9]{4,5})"
     r"(?![0-9A-Za-z_]|[.,-][0-9])"
 )
 _PREFIXES = (

@@ -23,7 +23,7 @@ _S = r"[ .\-\u00a0\u2010-\u2013]"  # between groups
 _BEGIN, _END = r"(?<![\w./=#$€£%+-])(?<![0-9],)", r"(?![\w%]|[.,:/-][0-9])"
 _ALONE = r"(?<![0-9] )"  # where blanks divide the groups, digits before them would be one more
 _INTERNATIONAL = re.compile(
-    rf"(?<![\w./=])(?:\+|{_ALONE}00(?=[1-9][0-9]{{0,2}}{_MARKS}))(?P<digits>[1-9][0-9]{{0,2}}(?:{_MARKS}{{0,3}}[0-9]){{6,14}}){_EXTENSION}{_END}"
+    rf"(?<![\w./=])(?:\+|(?<!-){_ALONE}00(?=[1-9][0-9]{{0,2}}{_MARKS}))(?P<digits>[1-9][0-9]{{0,2}}(?:{_MARKS}{{0,3}}[0-9]){{6,14}}){_EXTENSION}{_END}"
 )
 _NATIONAL = re.compile(
     _BEGIN
@@ -67,13 +67,15 @@ _ANNOUNCES = re.compile(
     r"|电话|電話|手机|手機|传真|傳真|热线|熱線|携帯|전화|휴대폰|팩스|โทร|هاتف|الهاتف|טלפון|फ़ोन|फोन",
     re.IGNORECASE,
 )
-_BEHIND = re.compile(r"[ \-,()]{1,3}(?:office|fax|mobile|cell|home|phone|tel|work|direct)\b", re.IGNORECASE)
+_BEHIND = re.compile(r"[ \-,()]{1,3}(?:office|fax|mobile|cell|home|work|direct)\b", re.IGNORECASE)
 _BETWEEN = re.compile("[0-9]{3}|<[A-Z]")
 _REACH = 28  # characters between the word and the number
-_DATE = re.compile(
+_NO_PHONE = re.compile(
     r"(?:19|20)[0-9]{2}[-/. ](?:0?[1-9]|1[0-2])[-/. ](?:0?[1-9]|[12][0-9]|3[01])"
     r"|(?:0?[1-9]|[12][0-9]|3[01])[-/. ](?:0?[1-9]|[12][0-9]|3[01])[-/. ](?:19|20)[0-9]{2}"
     r"|(?:19|20)[0-9]{2} ?[-\u2013/] ?(?:19|20)[0-9]{2}"
+    r"|\((?:1[89]|20)[0-9]{2}\)"  # a journal's year, before its pages
+    r"|[1-9][0-9]{0,2}(?:\.[0-9]{3}){1,4}\Z"  # thousands
     r"|[0-2]?[0-9][.][0-5][0-9] ?[-\u2013/] ?[0-2]?[0-9][.][0-5][0-9]"  # hours
 )
 
@@ -85,7 +87,7 @@ def phones(text: str) -> Iterator[tuple[int, int]]:
         low, high = max(0, run.start() - 3), min(len(text), run.end() + 12)
         window = text[low:high]
         spans = [found.span() for found in _INTERNATIONAL.finditer(window) if _assigned(found["digits"])]
-        spans = spans or [found.span() for found in _NATIONAL.finditer(window) if not _DATE.match(found[0])]
+        spans = spans or [found.span() for found in _NATIONAL.finditer(window) if not _NO_PHONE.match(found[0])]
         if not spans and _announced(text, run.start(), run.end()):
             spans = [found.span() for found in _ANNOUNCED.finditer(window) if _plausible(found[0])]
         for start, end in spans:
@@ -112,4 +114,4 @@ def _announced(text: str, start: int, end: int) -> bool:
 
 def _plausible(written: str) -> bool:
     digits = sum(map(str.isdigit, written))
-    return 6 <= digits <= 15 and not _DATE.match(written) and len(set(written) - set(" .-()")) > 2
+    return 6 <= digits <= 15 and not _NO_PHONE.match(written) and len(set(written) - set(" .-()")) > 2

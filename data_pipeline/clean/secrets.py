@@ -50,7 +50,7 @@ _BLOCK_HEAD = re.compile(r"-----BEGIN (?:[A-Z0-9]{2,12} ){0,3}PRIVATE KEY(?: BLO
 _BLOCK_BODY = re.compile(r"[A-Za-z0-9+/=:,\s\\.()-]{0,16384}")
 _BLOCK_END = re.compile(r"-----END (?:[A-Z0-9]{2,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----")
 _URL = "://"
-_CREDENTIALS = re.compile(r"://[^\s/@:?#]{1,64}:([^\s/@?#]{3,128})@[A-Za-z0-9]")
+_CREDENTIALS = re.compile(r"://[^\s/@:?#]{1,64}:([^\s/@?#<>{}\[\]\"'*]{3,128})@[A-Za-z0-9]")
 
 # name of what is assigned -> (least characters of the value, least bits of entropy per character)
 _NAMES = {
@@ -62,6 +62,7 @@ _ASSIGNMENT = re.compile(
     r"[A-Za-z0-9_.-]{0,24}[\"'`]?\s{0,2}(?::=|=>|==?|:)\s{0,2}[\"'`]?"
     r"(?P<value>[A-Za-z0-9+/=_.!@#$%^&*~-]{8,256})(?![A-Za-z0-9+/=_-])"
 )
+_DOTTED_NAME = re.compile(r"[A-Za-z_]\w{0,64}(?:\.[A-Za-z_]\w{0,64}){1,8}")  # an expression of a program
 _ANY_CASE = {
     written: name
     for name in _NAMES
@@ -129,7 +130,7 @@ def _assigned(text: str, after: int, least: int, bits: float) -> tuple[int, int]
     value = found["value"].rstrip(".!=") or found["value"]
     if len(value) < least or not any(map(str.isdigit, value)) or not any(map(str.isalpha, value)):
         return None
-    if "://" in value or entropy(value) < bits:
+    if "://" in value or _DOTTED_NAME.fullmatch(value) or entropy(value) < bits:
         return None
     return found.start("value"), found.start("value") + len(value)
 

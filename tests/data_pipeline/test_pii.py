@@ -59,6 +59,8 @@ ABSENT = [
     "$6,365.00 Catalog No. 02-080-015 04438-87110, 01 02 03 04 05 06 07 08 09 10",
     "4111 1111 1111 1112, 1234 5678 9012 3456, 0000 0000 0000 0000, GB29NWBK60161331926818, XX82123456789012",
     "Password: required. token: none. secret=changeme api_key = YOUR_API_KEY_HERE, password=********",
+    "Math. 32 (1999) 7779-7789, tel 1.750.000, doi:10.1002/1097-0037(200010, seed 6581432544381372042",
+    "token_stream = antlr4.CommonTokenStream, https://user:<password>@example.com/",
     "ghp_short AKIA1234 eyJhbGciOi sk_live_ -----BEGIN PUBLIC KEY-----\nabc\n-----END PUBLIC KEY-----",
     "https://example.com:8080/a@b https://example.com/?q=1:2",
 ]
