@@ -41,6 +41,9 @@ _APART = re.compile(
     "|[\u3041-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
 )
 
+# The same on ASCII, at twice the speed.
+_ASCII_APART = re.compile("[!-/:-@\\[-`{-~]")
+
 
 def prepare(text: str, normalize: Normalization, max_characters: int) -> str:
     """The line that a model reads, in training and here: the first `max_characters` of the text without line ends.
@@ -51,10 +54,14 @@ def prepare(text: str, normalize: Normalization, max_characters: int) -> str:
     """
     text = text[:max_characters]
     if normalize == "words":
-        text = _APART.sub(r" \g<0> ", text.lower())
+        text = (_ASCII_APART if text.isascii() else _APART).sub(_blanks_around, text.lower())
     text = text.replace("\n", " ").replace("\0", " ")
     # fastText takes this token for the end of the text: whatever stands behind it would not be read.
     return text.replace("</s>", "< /s>")
+
+
+def _blanks_around(found: re.Match[str]) -> str:
+    return f" {found[0]} "  # as a function: a template costs twice the time
 
 
 def signal(classifier: Classifier) -> str:

@@ -46,7 +46,18 @@ def model_file(folder: Path, **settings: object) -> Path:
 def test_fasttext_computes_what_the_trainer_computes(tmp_path: Path, shape: dict[str, int]) -> None:
     """On words of the model and others, in several scripts, and on what fastText treats in its own way."""
     arguments = {"ngrams": 2, "buckets": 512, "min_n": 0, "max_n": 0, "min_count": 1, **shape}
-    texts = [GOOD, BAD, "日本語の文と漢字", "ñandú é", "", " ", "</s> good", "x </s> good", "__label__hq good", "a\0b\tc\x0bd"]
+    texts = [
+        GOOD,
+        BAD,
+        "日本語の文と漢字",
+        "ñandú é",
+        "",
+        " ",
+        "</s> good",
+        "x </s> good",
+        "__label__hq good",
+        "a\0b\tc\x0bd",
+    ]
     texts += ["unknown", "<good>", "s", "\u00a0\u3000 good", "rivers " * 300]
     lines = [prepare(text, normalize, 1000) for text in texts for normalize in ("words", "none")]
     tokens = features.number([line.encode() for line in lines])
