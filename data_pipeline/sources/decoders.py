@@ -84,7 +84,9 @@ class Broken(Exception):
 
 
 class Member(Protocol):
-    """The decoder of one member."""
+    """The decoder of one member. back: once it is complete, input of earlier steps that was not part of it."""
+
+    back: bytes
 
     def step(self, data: memoryview) -> tuple[bytes, int, bool]:
         """Some output, the bytes of input used, and whether the member is complete. Raises Broken."""
@@ -92,6 +94,8 @@ class Member(Protocol):
 
 class Gzip:
     """One gzip member; its checksum and length are verified at its end."""
+
+    back = b""
 
     def __init__(self) -> None:
         self._inflate = zlib.decompressobj(wbits=31)
@@ -119,6 +123,8 @@ def _until_error(inflate: Any, data: memoryview) -> bytes:
 
 class Zstd:
     """One zstandard frame."""
+
+    back = b""
 
     def __init__(self, dictionary: bytes = b"") -> None:
         import zstandard
@@ -152,6 +158,8 @@ class Zstd:
 class _Bounded:
     """A member whose decoder takes a limit on its output, as the standard library's and lz4's do."""
 
+    back = b""
+
     def __init__(self, decoder: Any, piece: int) -> None:
         self._decoder, self._piece = decoder, piece
 
@@ -165,7 +173,9 @@ class _Bounded:
                 message = f"its window is above {MAX_WINDOW >> 20} MB (xz -9)"
             raise Broken(message) from error
         if self._decoder.eof:
-            return output, len(piece) - len(self._decoder.unused_data or b""), True
+            unused = self._decoder.unused_data or b""
+            self.back = unused[: max(0, len(unused) - len(piece))]
+            return output, max(0, len(piece) - len(unused)), True
         return output, len(piece), False
 
 
@@ -270,6 +280,8 @@ class Members:
                 raise damaged from error
             self._input = self._input[used:]
             if complete:
+                if self._current.back:
+                    self._input = memoryview(self._current.back + bytes(self._input))
                 self._current = None
                 self._fruitless = 0
             elif ended and not output:

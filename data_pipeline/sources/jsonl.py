@@ -1,27 +1,31 @@
-"""JSON lines: one JSON object per line, plain, .gz or .zst.
+"""JSON: one object per line (JSON Lines), an array of objects, or objects over several lines; plain or in any coding.
 
-Plain files are cut into units at the line starts nearest behind the multiples of `data.unit_bytes`, so each record
-belongs to the slice that holds its first byte, and the bytes of a unit are exactly those of its records. A compressed
-file is one unit: it cannot be entered in the middle.
+The first bytes of a file say which of the three it is. Plain files of lines are cut into units at the line starts
+nearest behind the multiples of `data.unit_bytes`, so each record belongs to the slice that holds its first byte, and
+the bytes of a unit are exactly those of its records. Any other file is one unit: a compressed one cannot be entered in
+the middle, and inside an array no line is known to begin a record.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from configs.schema.source import Source
 from data_pipeline.pool import advance
+from data_pipeline.sources import fields
+from data_pipeline.sources.fields import lookup, make_record
 from data_pipeline.sources.files import InputFile, find_files
+from data_pipeline.sources.json_values import HEAD, Values, is_lines
 from data_pipeline.sources.record import Limits, Record, SourceTally
-from data_pipeline.sources.stored import Damaged, StoredFile
+from data_pipeline.sources.stored import Damaged, StoredFile, open_stored
 from data_pipeline.units import Piece, Plan, Unit
 
-RULE_VERSION = 1
-LIBRARIES: tuple[str, ...] = ("orjson",)
+RULE_VERSION = [2, fields.RULE_VERSION]
+LIBRARIES: tuple[str, ...] = ("orjson", "lz4", "zstandard")
 SUFFIXES = (".jsonl", ".ndjson", ".json")
 
 _BOM = b"\xef\xbb\xbf"
@@ -32,7 +36,7 @@ def plan(source: Source, unit_bytes: int) -> Plan:
     """Finds the files and cuts the plain ones."""
     found = find_files(source, SUFFIXES)
     pieces = [
-        Piece(file.relative_path, file.path, start, end, whole=(start, end) == (0, file.size))
+        Piece(file.relative_path, file.path, start, end, whole=(start, end) == (0, file.size), xxh3=file.xxh3)
         for file in found.files
         for start, end in _cuts(file, unit_bytes)
     ]
@@ -47,59 +51,94 @@ def read(unit: Unit, source: Source, limits: Limits, tally: SourceTally) -> Iter
         advance(by)
 
     with StoredFile(unit.path, unit.start, unit.end, told) as file:
-        while True:
-            offset = file.position
-            try:
-                line = file.line(limits.record_bytes)
-            except Damaged as damage:
-                tally.damage("stream", unit.relative_path, damage.offset, damage.message)
-                if file.recover():
-                    continue
-                return
-            if not line.size:
-                return
-            if line.size > limits.record_bytes:
-                tally.records += 1
-                yield Record(unit.relative_path, offset, too_large=line.size)
-                continue
-            data = line.data
-            if offset == 0 and data.startswith(_BOM):
-                data = data[len(_BOM) :]
-            data = data.strip()
-            if not data:
-                tally.skip("blank line")
-                continue
-            tally.records += 1
-            record = _record(data, unit, source, offset, tally)
-            if record is not None:
-                yield record
+        lines = unit.start > 0 or is_lines(file.peek(HEAD))
+        yield from (_lines if lines else _values)(file, _Rows(unit, source, limits, tally))
 
 
-def _record(data: bytes, unit: Unit, source: Source, offset: int, tally: SourceTally) -> Record | None:
-    try:
-        value: Any = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        kind, message = "not JSON", str(error)
+@dataclass
+class _Rows:
+    """Makes records of the bytes of JSON values, and counts what is none."""
+
+    unit: Unit
+    source: Source
+    limits: Limits
+    tally: SourceTally
+
+    def damage(self, kind: str, offset: int, message: str) -> None:
+        self.tally.damage(kind, self.unit.relative_path, offset, message)
+
+    def too_large(self, offset: int, size: int) -> Record:
+        self.tally.records += 1
+        return Record(self.unit.relative_path, offset, too_large=size)
+
+    def record(self, data: bytes, offset: int) -> Record | None:
+        self.tally.records += 1
         try:
-            data.decode()
-        except UnicodeDecodeError as wrong:
-            kind, message = "invalid UTF-8", str(wrong)
-        tally.damage(kind, unit.relative_path, offset, message)
-        return None
-    if not isinstance(value, dict):
-        tally.damage("not a JSON object", unit.relative_path, offset, f"found {type(value).__name__}")
-        return None
-    if source.text_field not in value:
-        keys = ", ".join(sorted(value)[:8])
-        tally.damage("no text field", unit.relative_path, offset, f"no {source.text_field!r} among: {keys}")
-        return None
-    text = value[source.text_field]
-    if not isinstance(text, str):
-        message = f"{source.text_field!r} holds {type(text).__name__}"
-        tally.damage("text is no string", unit.relative_path, offset, message)
-        return None
-    url = value.get(source.url_field)
-    return Record(unit.relative_path, offset, text=text, url=url if isinstance(url, str) else "")
+            value: Any = orjson.loads(data)
+        except orjson.JSONDecodeError as error:
+            kind, message = "not JSON", str(error)
+            try:
+                data.decode()
+            except UnicodeDecodeError as wrong:
+                kind, message = "invalid UTF-8", str(wrong)
+            self.damage(kind, offset, message)
+            return None
+        if not isinstance(value, dict):
+            self.damage("not a JSON object", offset, f"found {type(value).__name__}")
+            return None
+        place = self.unit.relative_path, offset
+        return make_record(
+            lambda field: lookup(value, field), lambda: list(value), self.source, *place, self.limits, self.tally
+        )
+
+
+def _lines(file: StoredFile, rows: _Rows) -> Iterator[Record]:
+    while True:
+        offset = file.position
+        try:
+            line = file.line(rows.limits.record_bytes)
+        except Damaged as damage:
+            rows.damage("stream", damage.offset, damage.message)
+            if file.recover():
+                continue
+            return
+        if not line.size:
+            return
+        if line.size > rows.limits.record_bytes:
+            yield rows.too_large(offset, line.size)
+            continue
+        data = line.data
+        if offset == 0 and data.startswith(_BOM):
+            data = data[len(_BOM) :]
+        data = data.strip()
+        if not data:
+            rows.tally.skip("blank line")
+            continue
+        record = rows.record(data, offset)
+        if record is not None:
+            yield record
+
+
+def _values(file: StoredFile, rows: _Rows) -> Iterator[Record]:
+    values = Values(file, rows.limits.record_bytes)
+    while True:
+        try:
+            for value in values:
+                if not value.whole:
+                    rows.tally.records += 1
+                    rows.damage("not JSON", value.offset, "the file ends inside this value")
+                elif value.size > rows.limits.record_bytes:
+                    yield rows.too_large(value.offset, value.size)
+                elif (record := rows.record(value.data, value.offset)) is not None:
+                    yield record
+            if values.unclosed:
+                rows.damage("stream", file.position, "the file ends inside an array")
+            return
+        except Damaged as damage:
+            rows.damage("stream", damage.offset, damage.message)
+            if not file.recover():
+                return
+            values.resume()
 
 
 def _cuts(file: InputFile, unit_bytes: int) -> Iterator[tuple[int, int]]:
@@ -107,7 +146,10 @@ def _cuts(file: InputFile, unit_bytes: int) -> Iterator[tuple[int, int]]:
         yield 0, file.size
         return
     start = 0
-    with Path(file.path).open("rb") as data:
+    with open_stored(file.path) as data:
+        if not is_lines(data.read(HEAD)):
+            start = file.size
+            yield 0, file.size
         while start < file.size:
             # The first multiple of unit_bytes behind this start: one long line may span several.
             end = _line_start(data, (start // unit_bytes + 1) * unit_bytes, file.size)
