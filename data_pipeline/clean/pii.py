@@ -36,6 +36,7 @@ _FINDERS: dict[str, Callable[[str], Iterator[tuple[int, int]]]] = {
     "phone": phones.phones,
 }
 _ROUNDS = 3
+_BEYOND = 8192  # characters behind a cut, to know what it goes through
 _STRENGTH = {"drop": 0, "mask": 1, "keep": 2}
 
 
@@ -71,9 +72,14 @@ def treat(text: str, config: Pii) -> Treated:
     return Treated(_masked(text, [span for span in spans if getattr(kinds, span.kind) == "mask"]), counts, spans, "")
 
 
-def masked(text: str) -> str:
-    """The text with every kind masked, whatever the configuration: for samples that people see."""
-    return _masked(text, find(text, PiiKinds()))
+def masked(text: str, characters: int | None = None) -> str:
+    """The text, or its first `characters`, with every kind masked, whatever the configuration: for samples that people
+    see. What a cut goes through is masked as a whole."""
+    if characters is None or len(text) <= characters:
+        return _masked(text, find(text, PiiKinds()))
+    spans = [span for span in find(text[: characters + _BEYOND], PiiKinds()) if span.start < characters]
+    end = max(characters, spans[-1].end if spans else 0)
+    return _masked(text[:end], spans)
 
 
 def find(text: str, kinds: PiiKinds) -> list[Span]:

@@ -169,7 +169,7 @@ class _Rows:
         """The document at `place` goes no further. withheld: no text of it is kept."""
         text = "" if withheld else self.texts[place] or self._batch.column("text")[place].as_py()
         if self._config.pii.enabled:
-            text = pii.masked(text[:REJECT_TEXT_CHARACTERS])
+            text = pii.masked(text, REJECT_TEXT_CHARACTERS)
         self._stay[place] = False
         self._rejected[place] = (reason, value, text)
         self._tally.reject(reason, self.entered[place])

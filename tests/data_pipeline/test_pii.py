@@ -102,6 +102,15 @@ def test_overlapping_kinds_become_one_span_of_the_stronger():
     assert treat(text, Pii(enabled=True, kinds=PiiKinds(email="drop"))).drop == "email"
 
 
+def test_a_cut_leaves_no_half_of_anything():
+    whole = f"{GITHUB} and {JWT} or john.doe@example.com, 4111 1111 1111 1111"
+    for characters in range(len(whole) + 3):
+        cut = masked(whole + " x" * 9000, characters)
+        for part in ("ghp_", "eyJ", "dozj", "john", "example", "411"):
+            assert part not in cut
+    assert masked("plain text", 5) == "plain"
+
+
 def test_placeholders_are_not_found_again():
     for words in ("{}", "call {} or {}", "password={} token: {}", "a{}b{}c", "{}{}{}", "1{}2 3{}4", "@{}@{}.com"):
         for placeholder in PLACEHOLDERS.values():
