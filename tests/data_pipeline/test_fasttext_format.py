@@ -98,7 +98,12 @@ def test_a_missing_an_empty_a_cut_and_a_longer_file_are_refused(tmp_path: Path) 
     with pytest.raises(UserError, match="No such file"):
         fasttext_format.inspect(path)
     data = write(path)
-    for content, said in ((b"", "empty"), (data[:-1], "cut off"), (data[:70], "cut off"), (data + b"x", "1 bytes follow")):
+    for content, said in (
+        (b"", "empty"),
+        (data[:-1], "cut off"),
+        (data[:70], "cut off"),
+        (data + b"x", "1 bytes follow"),
+    ):
         path.write_bytes(content)
         with pytest.raises(UserError, match=said):
             fasttext_format.inspect(path)
