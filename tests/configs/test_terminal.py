@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import sys
 import unicodedata
 
@@ -32,6 +33,13 @@ def test_what_is_escaped_can_be_read_back(text: str) -> None:
 def test_ordinary_text_of_any_script_stays_as_it_is() -> None:
     text = "Mühle\t水車\u3000🌊 👩\u200d🔬\u00a0مطحنة\n"
     assert harmless(text) == text
+
+
+def test_json_on_a_terminal_is_ascii_and_means_the_same() -> None:
+    text = "the\x1b[2J\x9bmill\x7f\u202eM\u00fchle"
+    program = f"from configs.terminal import json_for_stdout\nprint(json_for_stdout({text!r}))"
+    shown = on_a_terminal(sys.executable, "-P", "-c", program).strip()
+    assert shown.isascii() and shown.isprintable() and json.loads(shown) == text
 
 
 def test_a_message_with_the_name_of_a_hostile_file_does_not_move_the_cursor() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from configs.terminal import harmless
 from data_pipeline.shards.manifest import Manifest, write_manifest
 from pretrain.checkpoint.directory import INDEX, directories, newest, read_index, write_index
 from pretrain.tracking.metrics import read_metrics
@@ -252,6 +252,4 @@ def test_the_model_beats_the_unigram_baseline_and_generates_text(run_cli: Cli, c
     raw = run_cli(*hostile).stdout
     assert "the\x1b[2J\x9bmill" in raw, "a file gets the text as it is"
     shown = on_a_terminal(sys.executable, "-P", "-m", "millrace", *hostile)
-    assert "the\\x1b[2J\\x9bmill" in shown and "\x1b" not in shown and "\x9b" not in shown
-    shown = on_a_terminal(sys.executable, "-P", "-m", "millrace", *hostile, "--json")
-    assert json.loads(shown) == [raw.removesuffix("\n")] and "\x1b" not in shown and "\x9b" not in shown
+    assert shown.replace("\r", "") == harmless(raw) and "the\\x1b[2J\\x9bmill" in shown
