@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test slurm-packages demo test test-slow lint clean
+.PHONY: help setup setup-test test-packages demo test test-slow lint clean
 
 # Which Python makes .venv; the first that fits when left empty.
 PYTHON ?=
@@ -23,7 +23,7 @@ setup: .venv/.installed ## create .venv and install Millrace into it
 demo: setup ## installed documentation -> shards -> a small GPT -> a sample of its text, in ./demo
 	$(BIN)/millrace demo --out $(OUT) $(ARGS)
 
-test: setup-test slurm-packages ## lint, types, and every test but the long suites
+test: setup-test test-packages ## lint, types, and every test but the long suites
 	failed=0
 	echo "ruff: style and likely mistakes"
 	$(BIN)/ruff check . || failed=1
@@ -33,7 +33,7 @@ test: setup-test slurm-packages ## lint, types, and every test but the long suit
 	$(BIN)/pytest -m "not slow" || failed=1
 	exit $$failed
 
-test-slow: setup-test slurm-packages ## the long suites
+test-slow: setup-test test-packages ## the long suites
 	echo "pytest: the long suites"
 	$(BIN)/pytest -m slow
 
@@ -41,8 +41,8 @@ lint: setup-test ## ruff and mypy alone
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-slurm-packages: ## install Debian's Slurm for its tests, where this user may
-	.ci/slurm-packages
+test-packages: ## install Slurm and a browser for their tests, where this user may
+	.ci/test-packages
 
 clean: ## remove .venv, caches and what the demo wrote
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo

@@ -98,7 +98,7 @@ def slurm_programs() -> None:
     """Skips, or fails under CI, where Slurm is not installed."""
     missing = [name for name in PROGRAMS if shutil.which(name, path=DAEMONS) is None]
     if missing:
-        absent(f"Slurm's {', '.join(missing)}: `make slurm-packages` installs them")
+        absent(f"Slurm's {', '.join(missing)}: `make test-packages` installs them")
 
 
 @pytest.fixture(scope="session")
