@@ -62,15 +62,17 @@ def parse_fields(lines: list[bytes]) -> dict[str, str]:
     outside UTF-8 become U+FFFD; lines without a colon are passed over, as browsers do."""
     fields: dict[str, list[str]] = {}
     name = ""
-    for line in lines:
-        text = line.decode("utf-8", "replace").rstrip("\r\n")
+    for text in b"\n".join(lines).decode("utf-8", "replace").split("\n"):
         if text[:1] in (" ", "\t") and name:
             fields[name].append(text.strip())
             continue
         key, colon, value = text.partition(":")
-        name = key.strip().lower() if colon else ""
-        if name:
-            fields[name] = [value.strip()]
+        if colon:
+            name = key.strip().lower()
+            if name:
+                fields[name] = [value.strip()]
+        elif text:
+            name = ""
     return {name: " ".join(values) for name, values in fields.items()}
 
 

@@ -43,6 +43,7 @@ _LOOKS_LIKE_HTML = re.compile(
     rb"\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,500}?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.I | re.S
 )
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
+_FIELDS_END = re.compile(rb"(?:\A|\n)\r?\n")
 _RECORD_INSIDE = re.compile(rb"\nWARC/\d{1,4}\.\d{1,4}\r?\n[A-Za-z-]{1,80}:")
 _TYPES = frozenset({"warcinfo", "request", "metadata", "revisit", "continuation"})
 _INNER = 1 << 44
@@ -163,14 +164,18 @@ class _Reader:
         """The record whose version line has been read, passed to its end; None if it is no document."""
         lines: list[bytes] = []
         size = 0
-        while size < HEAD_LIMIT:
+        # Nearly every header is at hand in one piece; any other is read line by line.
+        end = _FIELDS_END.search(self._file.peek(_FOLLOWING))
+        if end is not None:
+            lines = self._file.read(end.end()).split(b"\n")
+        while end is None and size < HEAD_LIMIT:
             line = self._file.line(min(LINE_LIMIT, HEAD_LIMIT - size))
             size += line.size
             if not line.size or line.data in (b"\r\n", b"\n"):
                 break
             if line.data:
                 lines.append(line.data)
-        else:
+        if size >= HEAD_LIMIT:
             self._damage("record header too long", offset, f"over {HEAD_LIMIT} bytes")
             self._lost = True
             return None
