@@ -32,10 +32,11 @@ METHODS = ("fast", "auto", "precise")
 
 @dataclass(frozen=True)
 class Page:
-    """html: as crawled. text: the main text it should give."""
+    """html: as crawled. text: the main text it should give. charset: what it is known to be encoded in."""
 
     html: bytes
     text: str
+    charset: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def page_sets(corpora: Path) -> dict[str, list[Page]]:
         with crawl.open("rb") as file:
             lines = zstandard.ZstdDecompressor().stream_reader(file).read().splitlines()
         records = [json.loads(line.decode("utf-8", "replace")) for line in lines]
-        sets["hplt-sample100"] = [Page(r["h"].encode("utf-8", "replace"), r["t"] or "") for r in records]
+        sets["hplt-sample100"] = [Page(r["h"].encode("utf-8", "replace"), r["t"] or "", "utf-8") for r in records]
     if not sets:
         raise UserError(f"{corpora}: holds neither html/scrapinghub nor html/hplt-sample100")
     return sets
@@ -161,7 +162,7 @@ def _spent(guard: Guard, pages: Sequence[Page], texts: list[str], refused: Count
     before = _processor_seconds()
     guard.read(b"<p>The first page waits for the start.</p>", "")
     for page in pages:
-        read = guard.read(page.html, "")
+        read = guard.read(page.html, page.charset)
         texts.append(read.text)
         if read.refused:
             refused[read.refused[0]] += 1

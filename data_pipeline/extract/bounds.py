@@ -30,7 +30,6 @@ _FORMATTING = re.compile(rb"<(/?)(b|big|code|em|font|i|s|small|strike|strong|tt|
 _FORMATTING_NAMES = frozenset(b"b big code em font i s small strike strong tt u".split())
 _CELLS = frozenset((b"td", b"th", b"caption"))
 _CELL_ENDS = _CELLS | frozenset((b"tr", b"tbody", b"thead", b"tfoot"))
-_LEFT_OPEN_IN_CELL = 100  # looked through for the table; more count as nested
 _SAME_FORMATTING = 3  # the "Noah's Ark clause" of the standard
 _RAW_TEXT = frozenset(b"script style textarea title xmp iframe noembed noframes".split())
 
@@ -72,45 +71,70 @@ def depth(data: bytes, limit: int) -> int:
     """How deep the elements nest, by the tree builder's rules for end tags (HTML standard, 13.2.6.4.7), counted up to
     one above `limit`."""
     deepest = 0
-    open_elements: list[bytes] = []
+    elements = _OpenElements()
     for tag in _TAG.finditer(data):
         name = tag[2].lower()
         if name in _FLAT:
             if name in _CELL_ENDS:
-                _close_cell(open_elements)
-            continue
-        if not tag[1]:
-            open_elements.append(name)
-            if len(open_elements) > deepest:
-                deepest = len(open_elements)
+                elements.end_cell()
+        elif tag[1]:
+            elements.end(name)
+        else:
+            elements.start(name)
+            if elements.depth > deepest:
+                deepest = elements.depth
                 if deepest > limit:
                     break
-        elif open_elements and open_elements[-1] == name:
-            open_elements.pop()
-        else:
-            _close(open_elements, name)
     return deepest
 
 
-def _close(open_elements: list[bytes], name: bytes) -> None:
-    """An end tag that does not fit the innermost element: it closes down to its own, or is ignored if it is not a
-    block's and a block lies between."""
-    for at in range(len(open_elements) - 1, -1, -1):
-        if open_elements[at] == name:
-            del open_elements[at:]
-            return
-        if open_elements[at] in _BLOCKS and name not in _BLOCKS:
-            return
+class _OpenElements:
+    """The elements open at a place of the page, in time that does not depend on how many they are: each is removed
+    once, and none is looked for that is not there."""
 
+    def __init__(self) -> None:
+        self.depth = 0
+        # One list per open block and one before any: the block's name, then the elements open in it that are no blocks.
+        self._levels: list[list[bytes]] = [[b""]]
+        self._blocks: dict[bytes, int] = {}
+        self._inside: list[dict[bytes, int]] = [{}]
 
-def _close_cell(open_elements: list[bytes]) -> None:
-    """A cell or a row that begins or ends directly in a table closes the formatting left open in the cell before."""
-    for at in range(len(open_elements) - 1, max(-1, len(open_elements) - 2 - _LEFT_OPEN_IN_CELL), -1):
-        if open_elements[at] == b"table":
-            del open_elements[at + 1 :]
-            return
-        if open_elements[at] not in _FORMATTING_NAMES:
-            return
+    def start(self, name: bytes) -> None:
+        self.depth += 1
+        if name in _BLOCKS:
+            self._levels.append([name])
+            self._inside.append({})
+            self._blocks[name] = self._blocks.get(name, 0) + 1
+        else:
+            self._levels[-1].append(name)
+            self._inside[-1][name] = self._inside[-1].get(name, 0) + 1
+
+    def end(self, name: bytes) -> None:
+        """Closes down to the innermost of that name; ignored if there is none, or if a block lies between and it is
+        no block's."""
+        if name in _BLOCKS:
+            while self._blocks.get(name):
+                level = self._levels.pop()
+                self._inside.pop()
+                self._blocks[level[0]] -= 1
+                self.depth -= len(level)
+                if level[0] == name:
+                    return
+        elif self._inside[-1].get(name):
+            while self._pop() != name:
+                pass
+
+    def end_cell(self) -> None:
+        """A cell or a row that begins or ends directly in a table closes the formatting left open in the cell before."""
+        if self._levels[-1][0] == b"table":
+            while len(self._levels[-1]) > 1 and self._levels[-1][-1] in _FORMATTING_NAMES:
+                self._pop()
+
+    def _pop(self) -> bytes:
+        name = self._levels[-1].pop()
+        self._inside[-1][name] -= 1
+        self.depth -= 1
+        return name
 
 
 def nodes(data: bytes, limit: int) -> int:

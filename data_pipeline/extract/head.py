@@ -32,14 +32,17 @@ def metadata(html: str) -> dict[str, str]:
     content-language; link rel=canonical, og:url."""
     head = html[:WITHIN]
     found: dict[tuple[str, int], str] = {}
-    for tag in _TAG.finditer(head):
+    at = 0
+    while (tag := _TAG.search(head, at)) is not None:
         name = tag[1].lower()
+        at = tag.end()
         if name == "title":
-            title = _TITLE.match(head, tag.end())
+            title = _TITLE.match(head, at)
             if title:
                 found.setdefault(("title", 0), title[1])
         else:
-            for key, belief, value in _said(name, _attributes(head, tag.end())):
+            given, at = _attributes(head, at)
+            for key, belief, value in _said(name, given):
                 found.setdefault((key, belief), value)
     date = _JSON_DATE.search(head)
     if date:
@@ -52,13 +55,14 @@ def metadata(html: str) -> dict[str, str]:
     return said
 
 
-def _attributes(head: str, at: int) -> dict[str, str]:
+def _attributes(head: str, at: int) -> tuple[dict[str, str], int]:
+    """The attributes of the tag whose name ends at `at`, and where they end."""
     given: dict[str, str] = {}
     while (attribute := _ATTRIBUTE.match(head, at)) is not None:
         name, double, single, bare = attribute.groups()
         given.setdefault(name.lower(), double or single or bare or "")
         at = attribute.end()
-    return given
+    return given, at
 
 
 def _said(name: str, given: dict[str, str]) -> list[tuple[str, int, str]]:

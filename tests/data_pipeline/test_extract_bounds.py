@@ -1,11 +1,13 @@
 """Pages that would cost an extractor much are refused by counting, and pages that people write are not."""
 
 import gzip
+import sys
 
 import pytest
 
-from data_pipeline.extract import bounds
+from data_pipeline.extract import bounds, head
 from data_pipeline.extract.bounds import Bounds, refusal
+from data_pipeline.extract.prescan import prescan
 
 LIMITS = Bounds(depth=3000, nodes=300_000, attributes=2000)
 BOLD = b"".join(b"<b id=%d>" % n for n in range(500))
@@ -68,3 +70,48 @@ def test_counting_ends_for_any_page(unit):
     assert bounds.nodes(data, 10**6) >= 0
     assert bounds.attributes(data, 2000) <= 2001
     refusal(data, LIMITS)
+
+
+def steps(function, *arguments):
+    """Lines of Python that a call runs: a count of operations that no clock disturbs."""
+    count = 0
+
+    def trace(frame, event, argument):
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        function(*arguments)
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        b"</i>",
+        b"<td>",
+        b"<table><td><b>",
+        b"<p><b>",
+        b"<a x='",
+        b"<meta a='",
+        b"<div>x</div>",
+        b"<html lang='",
+        b"<title",
+    ],
+)
+@pytest.mark.parametrize("begin", [b"", b"<b><div>" + b"<i>" * 500])
+def test_ten_times_the_page_takes_at_most_thirteen_times_the_steps(begin, unit):
+    def look(data):
+        bounds.depth(data, 10**9)
+        bounds.nodes(data, 10**9)
+        bounds.attributes(data, 10**9)
+        head.metadata(data.decode())
+        list(prescan(data))
+
+    short, long = (steps(look, begin + unit * n) for n in (500, 5000))
+    assert long <= 13 * short
