@@ -66,7 +66,7 @@ def test_documents_in_are_kept_rejected_skipped_or_damaged(raw, tmp_path):
     assert summary["rows"] == verdicts["rows"] == 3
     summary = process(crawl)
     assert summary["read"]["skipped"] == {"request": 1}
-    assert summary["read"]["damaged"]["stream"]["count"] == 1
+    assert summary["read"]["damaged"]["record in a damaged stream"]["count"] == 1
     assert summary["stages"]["clean"]["documents"]["kept"] == 3
     assert filter_stage.process(crawl)["documents"]["kept"] == 3
 
