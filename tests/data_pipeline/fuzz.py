@@ -115,7 +115,11 @@ def _spoil(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
     if how == 4:
         return data[:at] + rng.choice(others) + data[at:]
     if how == 5:
-        return data[:at] + rng.choice([b"\0" * by, b"\n", b"\r\n\r\n", b"WARC/1.0\r\n", b'"', b"{", b"]", b"\\"]) + data[at:]
+        return (
+            data[:at]
+            + rng.choice([b"\0" * by, b"\n", b"\r\n\r\n", b"WARC/1.0\r\n", b'"', b"{", b"]", b"\\"])
+            + data[at:]
+        )
     lie = str(rng.choice([0, 1, by, 999, 10**6, 10**17, -1])).encode()
     pattern = rb"(?<=Content-Length: )\d+" if how == 6 else rb"\d+(?=\r?\n)"
     return re.sub(pattern, lie, data, count=1)

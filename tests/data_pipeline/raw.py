@@ -51,3 +51,8 @@ def members(*records):
     packed = [gzip.compress(record, mtime=0) for record in records]
     starts = [sum(map(len, packed[:n])) for n in range(len(packed))]
     return b"".join(packed), starts
+
+
+def arc_record(url, block, kind="text/html", length=None):
+    head = f"{url} 192.0.2.1 20140216050221 {kind} {len(block) if length is None else length}\n"
+    return head.encode() + block + b"\n"
