@@ -67,7 +67,7 @@ def generate(
     for number, text in enumerate(texts, start=1):
         if count > 1:
             typer.echo(f"--- {number} of {count}")
-        typer.echo(for_stdout(text))
+        print(for_stdout(text))  # typer.echo takes escape sequences out of what goes into a file
 
 
 def trace(

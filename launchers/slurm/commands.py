@@ -93,7 +93,7 @@ def logs(
         require()
     printed = False
     for line in lines(record, node, (lambda: states([record])[record.id].alive) if follow else None):
-        typer.echo(for_stdout(line))
+        print(for_stdout(line), flush=True)  # typer.echo takes escape sequences out of what goes into a file
         printed = True
     if not printed:
         typer.echo(f"job {job} has printed nothing so far; `millrace jobs {job}` tells its state", err=True)
