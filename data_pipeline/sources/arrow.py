@@ -170,7 +170,12 @@ def _schema(path: str, size: int) -> pa.Schema:
         if first is None or first.kind != "schema":
             raise BadMessage("the file does not begin with a schema", 0)
         file.seek(first.start)
-        return pa.ipc.read_schema(pa.py_buffer(file.read(first.end - first.start)))
+        schema = pa.ipc.read_schema(pa.py_buffer(file.read(first.end - first.start)))
+    try:
+        tables.names_of(schema)
+    except UnicodeDecodeError as error:
+        raise BadMessage(f"a column's name is no text: {error}", first.start) from error
+    return schema
 
 
 def _has_dictionaries(schema: pa.Schema) -> bool:

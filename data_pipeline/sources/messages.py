@@ -59,21 +59,21 @@ def messages(file: BinaryIO, size: int) -> Iterator[Message]:
             raise BadMessage(f"a message of {length} bytes of metadata does not fit", at)
         file.seek(body - length)
         try:
-            message = _message(file, file.read(length), at, body)
+            message = _message(file, file.read(length), at, body, size)
         except (struct.error, IndexError, ValueError) as error:
             raise BadMessage(f"no message: {error}", at) from error
-        if message.end > size:
-            raise BadMessage("the file ends inside a batch", at)
         yield message
         at = message.end
 
 
-def _message(file: BinaryIO, data: bytes, at: int, body: int) -> Message:
+def _message(file: BinaryIO, data: bytes, at: int, body: int, size: int) -> Message:
     table = _Table(data, _u32(data, 0))
     kind = table.number(1, "<B")
     length = table.number(3, "<q")
-    if length < 0 or length > 1 << 62:
+    if not 0 <= length < 1 << 62:
         raise ValueError(f"a body of {length} bytes")
+    if body + length > size:
+        raise ValueError("the file ends inside a batch")
     if kind not in _KINDS:
         raise ValueError(f"type {kind}")
     rows, decoded = 0, 0
@@ -85,7 +85,10 @@ def _message(file: BinaryIO, data: bytes, at: int, body: int) -> Message:
         if not 0 <= rows < 1 << 48:
             raise ValueError(f"{rows} rows")
         if batch.has(3):
-            decoded = sum(_decoded(file, body + offset, size) for offset, size in batch.pairs(2))
+            buffers = batch.pairs(2)
+            if any(offset + room > length for offset, room in buffers):
+                raise ValueError("a buffer outside of its body")
+            decoded = sum(_decoded(file, body + offset, room) for offset, room in buffers)
     return Message(_KINDS[kind], at, body + length, rows, decoded)
 
 
@@ -93,7 +96,7 @@ def _decoded(file: BinaryIO, at: int, size: int) -> int:
     if size < 8:
         return 0
     file.seek(at)
-    length = struct.unpack("<q", file.read(8))[0]
+    length = struct.unpack("<q", file.read(8))[0]  # struct.error behind the end of a cut file
     return size if length < 0 else length  # -1: this one is stored as it is
 
 
@@ -135,7 +138,7 @@ class _Table:
         if count * 16 > len(self._data):
             raise ValueError(f"a vector of {count}")
         pairs = [struct.unpack_from("<qq", self._data, place + 4 + 16 * i) for i in range(count)]
-        if any(offset < 0 or size < 0 or offset > 1 << 60 for offset, size in pairs):
+        if any(offset < 0 or size < 0 for offset, size in pairs):
             raise ValueError("a buffer outside of its body")
         return [(int(offset), int(size)) for offset, size in pairs]
 

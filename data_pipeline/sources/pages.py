@@ -1,13 +1,15 @@
-"""The sizes of the pages of a Parquet column, read from the headers that stand before them.
+"""Where the row groups of a Parquet file lie, read from its footer, and the sizes of their pages, from their headers.
 
 A page is decompressed whole, so its size bounds what reading a few rows can hold. The footer's sums cannot say it, and
-may lie. Format: parquet.thrift, `PageHeader`, in Thrift's compact protocol.
+may lie. Format: parquet.thrift, `FileMetaData` and `PageHeader`, in Thrift's compact protocol. pyarrow reads the same
+footer, but its view of a damaged column ends the process (25.0: an exception of C++ that nothing catches).
 """
 
 from __future__ import annotations
 
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
+_FOOTER_BYTES = 1 << 28
 _HEAD = 1 << 10
 _LONG_HEAD = 1 << 24
 _MAX_DEPTH = 16
@@ -19,7 +21,39 @@ class _Short(Exception):
 
 
 class BadPage(Exception):
-    """Bytes that are no page header."""
+    """Bytes that are no page header, or no footer."""
+
+
+class RowGroup(NamedTuple):
+    """columns: first byte and bytes of each column's pages, in the order of the leaves of the schema."""
+
+    rows: int
+    columns: list[tuple[int, int]]
+
+
+def row_groups(file: BinaryIO, size: int) -> list[RowGroup]:
+    """The row groups of a file of `size` bytes, in the order of its footer. Raises BadPage where it makes no sense."""
+    file.seek(max(size - 8, 0))
+    tail = file.read(8)
+    length = int.from_bytes(tail[:4], "little")
+    if len(tail) < 8 or tail[4:] != b"PAR1" or length > min(size - 12, _FOOTER_BYTES):
+        raise BadPage("no footer")
+    file.seek(size - 8 - length)
+    try:
+        footer = _Compact(file.read(length)).struct({4: {1: {3: {}}}})
+    except _Short as error:
+        raise BadPage("the footer is cut") from error
+    found = []
+    for group in footer.get(4, []):
+        columns = []
+        for chunk in group.get(1, []):
+            about = next(iter(chunk.get(3, [])), {})
+            if 9 not in about:
+                raise BadPage("a column without its place")
+            start, dictionary = about[9], about.get(11, 0)
+            columns.append((dictionary if 0 < dictionary < start else start, max(about.get(7, 0), 0)))
+        found.append(RowGroup(group.get(3, -1), columns))
+    return found
 
 
 def largest_page(file: BinaryIO, start: int, size: int) -> int:
@@ -52,17 +86,18 @@ def _page(file: BinaryIO, at: int, end: int) -> tuple[int, int, int]:
 
 
 class _Compact:
-    """Thrift's compact protocol, as far as a struct's own integers are wanted and all else is passed over."""
+    """Thrift's compact protocol, as far as integers are wanted; all else is passed over."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self.at = 0
 
-    def struct(self, depth: int = 0) -> dict[int, int]:
-        """The integers of a struct by field id."""
+    def struct(self, keep: dict[int, Any] | None = None, depth: int = 0) -> dict[int, Any]:
+        """The integers of a struct by field id; and of the fields in `keep` a list of structs (of one, where it is no
+        list), each with the fields to keep in them."""
         if depth > _MAX_DEPTH:
             raise BadPage("nested too deeply")
-        numbers: dict[int, int] = {}
+        numbers: dict[int, Any] = {}
         field = 0
         while True:
             head = self._byte()
@@ -70,10 +105,24 @@ class _Compact:
                 return numbers
             kind, delta = head & 15, head >> 4
             field = field + delta if delta else self._zigzag()
-            if kind in _INTEGERS:
+            inner = keep.get(field) if keep else None
+            if inner is not None and kind in _LISTS:
+                numbers[field] = self._structs(inner, depth + 1)
+            elif inner is not None and kind == _STRUCT:
+                numbers[field] = [self.struct(inner, depth + 1)]
+            elif inner is not None:
+                raise BadPage(f"field {field} is of type {kind}")
+            elif kind in _INTEGERS:
                 numbers[field] = self._zigzag()
             else:
                 self._skip(kind, depth)
+
+    def _structs(self, keep: dict[int, Any], depth: int) -> list[dict[int, Any]]:
+        head = self._byte()
+        count = head >> 4 if head >> 4 != 15 else self._varint()
+        if head & 15 != _STRUCT:
+            raise BadPage("a list of other things than were expected")
+        return [self.struct(keep, depth) for _ in range(count)]
 
     def _skip(self, kind: int, depth: int, inside: bool = False) -> None:
         if depth > _MAX_DEPTH:
@@ -89,7 +138,8 @@ class _Compact:
         elif kind == _DOUBLE:
             self.at += 8
         elif kind == _BINARY:
-            self.at += self._varint()
+            length = self._varint()
+            self.at += length
         elif kind in _LISTS:
             head = self._byte()
             count = head >> 4 if head >> 4 != 15 else self._varint()
@@ -102,7 +152,7 @@ class _Compact:
                 self._skip(kinds >> 4, depth + 1, inside=True)
                 self._skip(kinds & 15, depth + 1, inside=True)
         elif kind == _STRUCT:
-            self.struct(depth + 1)
+            self.struct(depth=depth + 1)
         else:
             raise BadPage(f"no type {kind}")
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,7 +22,7 @@ from configs.schema.source import Source
 from data_pipeline.pool import advance
 from data_pipeline.sources import fields, tables
 from data_pipeline.sources.files import InputFile, find_files
-from data_pipeline.sources.pages import BadPage, largest_page
+from data_pipeline.sources.pages import BadPage, largest_page, row_groups
 from data_pipeline.sources.record import Limits, Record, SourceTally
 from data_pipeline.units import Piece, Plan, Unit
 
@@ -30,6 +30,7 @@ RULE_VERSION = [1, fields.RULE_VERSION, tables.RULE_VERSION]
 LIBRARIES: tuple[str, ...] = ("pyarrow", "orjson")
 SUFFIXES = (".parquet", ".pq")
 
+_MAGIC = b"PAR1"
 _PAGE_BYTES = 128_000_000
 _BATCH_BYTES = 32_000_000
 _BATCH_ROWS = 1000
@@ -45,6 +46,7 @@ class _Group(NamedTuple):
     end: int
     first: int
     rows: int
+    columns: list[tuple[int, int]]
 
 
 class _Bad(Exception):
@@ -62,10 +64,13 @@ def plan(source: Source, unit_bytes: int) -> Plan:
         starts = [0]
         if not file.remote and (not seen or file.size > unit_bytes):
             try:
+                with Path(file.path).open("rb") as stored:
+                    groups = _groups(stored, file.size)
                 with _open(file.path) as parquet:
+                    _check_names(parquet)
                     if not seen:
                         problems += tables.column_problems(parquet.schema_arrow, source, file.path)
-                    starts = _cuts(_groups(parquet.metadata, file.size), file.size, unit_bytes)
+                    starts = _cuts(groups, file.size, unit_bytes)
                     seen = True
             except (pa.ArrowException, OSError, _Bad):
                 pass  # it is counted as damaged when it is read
@@ -82,7 +87,10 @@ def read(unit: Unit, source: Source, limits: Limits, tally: SourceTally) -> Iter
     try:
         with _open(unit.path) as parquet, Path(unit.path).open("rb") as file:
             size = Path(unit.path).stat().st_size
-            groups = [g for g in _groups(parquet.metadata, size) if unit.start <= g.start < unit.end or unit.whole]
+            _check_names(parquet)
+            groups = [g for g in _groups(file, size) if unit.start <= g.start < unit.end or unit.whole]
+            if any(len(group.columns) != len(parquet.schema) for group in groups if group.rows):
+                raise _Bad("a row group has other columns than the schema")
             reader = _Reader(parquet, file, unit, source, limits, tally)
             told = unit.start
             for group in groups:
@@ -101,32 +109,40 @@ def _piece(file: InputFile, start: int, end: int, whole: bool) -> Piece:
 
 
 def _open(path: str) -> pq.ParquetFile:
-    return pq.ParquetFile(path, memory_map=False, pre_buffer=False, page_checksum_verification=True)
+    try:
+        return pq.ParquetFile(path, memory_map=False, pre_buffer=False, page_checksum_verification=True)
+    except UnicodeDecodeError as error:
+        raise _Bad(f"a column's name is no text: {error}") from error
 
 
-def _groups(metadata: Any, size: int) -> list[_Group]:
+def _check_names(parquet: pq.ParquetFile) -> None:
+    try:
+        tables.names_of(parquet.schema_arrow)
+        for column in range(len(parquet.schema)):
+            _ = parquet.schema.column(column).path
+    except UnicodeDecodeError as error:
+        raise _Bad(f"a column's name is no text: {error}") from error
+
+
+def _groups(file: BinaryIO, size: int) -> list[_Group]:
     """The row groups in the order of the footer. Raises _Bad where its numbers cannot be."""
     found: list[_Group] = []
     first = 0
-    for index in range(metadata.num_row_groups):
-        group = metadata.row_group(index)
-        chunks = [group.column(column) for column in range(group.num_columns)]
-        ranges = [_range(chunk) for chunk in chunks] or [(4, 0)]
+    try:
+        groups = row_groups(file, size)
+    except BadPage as error:
+        raise _Bad(str(error)) from error
+    for number, group in enumerate(groups):
+        ranges = group.columns or [(len(_MAGIC), 0)]
         start = min(at for at, _ in ranges)
         end = max(at + length for at, length in ranges)
-        if group.num_rows < 0 or first + group.num_rows > _MAX_ROWS or not 0 < start <= end <= size:
-            raise _Bad(f"row group {index}: {group.num_rows} rows in bytes {start}-{end} of {size}")
-        found.append(_Group(index, start, end, first, group.num_rows))
-        first += group.num_rows
+        if not group.rows:
+            start = end = found[-1].end if found else len(_MAGIC)
+        if group.rows < 0 or first + group.rows > _MAX_ROWS or not 0 < start <= end <= size:
+            raise _Bad(f"row group {number}: {group.rows} rows in bytes {start}-{end} of {size}")
+        found.append(_Group(number, start, end, first, group.rows, group.columns))
+        first += group.rows
     return found
-
-
-def _range(chunk: Any) -> tuple[int, int]:
-    """First byte and bytes of a column chunk."""
-    start = chunk.data_page_offset
-    if chunk.has_dictionary_page and chunk.dictionary_page_offset and 0 < chunk.dictionary_page_offset < start:
-        start = chunk.dictionary_page_offset
-    return start, max(chunk.total_compressed_size, 0)
 
 
 def _cuts(groups: list[_Group], size: int, unit_bytes: int) -> list[int]:
@@ -191,14 +207,11 @@ class _Reader:
 
     def _pages(self, group: _Group) -> tuple[int, int]:
         """Bytes of the largest page of the columns that are read, and the sum of each column's largest."""
-        metadata = self._parquet.metadata.row_group(group.number)
         sizes = [0]
-        for index in range(metadata.num_columns):
-            chunk = metadata.column(index)
-            path = chunk.path_in_schema
+        for index, (start, size) in enumerate(group.columns):
+            path = self._parquet.schema.column(index).path
             if not any(path == field or path.startswith(f"{field}.") for field in self._columns):
                 continue
-            start, size = _range(chunk)
             try:
                 sizes.append(largest_page(self._file, start, size))
             except BadPage:

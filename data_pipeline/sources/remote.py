@@ -76,7 +76,8 @@ def list_remote(entry: str, wanted: Callable[[str], bool], left_out: Callable[[i
         found = system.glob(path, detail=True) if magic else system.find(path, detail=True)
     except (OSError, ValueError) as error:
         raise TryLater(f"cannot list: {error}", shown(entry), go_on="give the same command again") from error
-    files = []
+    files: list[Remote] = []
+    unknown: list[tuple[str, str]] = []
     for name, info in sorted(found.items()):
         if info.get("type") == "directory":
             continue
@@ -86,8 +87,11 @@ def list_remote(entry: str, wanted: Callable[[str], bool], left_out: Callable[[i
             left_out(int(info.get("size") or 0))
             continue
         url = prefix + str(name).removeprefix(prefix).lstrip("/" if not str(name).startswith("/") else "")
-        files.append(_remote(relative, url, int(info.get("size") or 0), _tag(info)))
-    return files
+        if info.get("size") is not None and _tag(info).startswith(_TAGS):
+            files.append(_remote(relative, url, int(info["size"]), _tag(info)))
+        else:
+            unknown.append((relative, url))  # listings that tell less than the question for one file does
+    return sorted([*files, *look_up(unknown)])
 
 
 def look_up(named: Sequence[tuple[str, str]]) -> list[Remote]:
@@ -113,8 +117,9 @@ def look_up(named: Sequence[tuple[str, str]]) -> list[Remote]:
 
 
 def fetch(url: str, xxh3: str, size: int, folder: Path) -> Path:
-    """Copies a listed file into `folder`, under a name of its own that ends as the original does not matter: readers
-    look at the bytes. The caller removes it. MachineError: it is another file by now. TryLater: it cannot be had."""
+    """Copies a listed file into `folder`, under a name that no other attempt has; the caller removes it.
+
+    MachineError: it is another file by now. TryLater: it cannot be had."""
     make_directory(folder)
     target = attempt_path(folder / "input")
     try:
@@ -268,7 +273,7 @@ def file_system(url: str) -> tuple[Any, str]:
 def _tag(info: dict[str, Any]) -> str:
     lfs = info.get("lfs")
     if lfs:
-        return str(lfs.get("sha256") if isinstance(lfs, dict) else getattr(lfs, "sha256", lfs))
+        return f"checksum={lfs.get('sha256') if isinstance(lfs, dict) else getattr(lfs, 'sha256', lfs)}"
     for name in (*_TAGS, *_DATES):
         if info.get(name):
             return f"{name}={info[name]}"

@@ -44,7 +44,7 @@ def present(schema: pa.Schema, source: Source) -> list[str]:
 
 def column_problems(schema: pa.Schema, source: Source, path: str) -> list[Problem]:
     """Fields of the configuration that no column answers, each with the nearest one, and texts that are none."""
-    names = _names(schema)
+    names = names_of(schema)
     missing = [field for field in source.text_fields if type_of(schema, field) is None]
     found = []
     if len(missing) == len(source.text_fields):
@@ -66,7 +66,7 @@ def records(
 ) -> Iterator[Record]:
     """One record for each row; offset: `first` and the row's place in the batch. Rows over the limit are measured and
     not held; rows that cannot be read are counted. The batch may be damaged: nothing of it is believed unchecked."""
-    rows = _Rows(source, relative_path, limits, tally, lambda: _names(batch.schema))
+    rows = _Rows(source, relative_path, limits, tally, lambda: names_of(batch.schema))
     try:
         columns = _columns(batch, source)
     except _ERRORS as error:
@@ -202,8 +202,8 @@ def _line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _names(schema: pa.Schema) -> list[str]:
-    """Columns, and fields of nested ones by their dotted names."""
+def names_of(schema: pa.Schema) -> list[str]:
+    """Columns, and fields of nested ones by their dotted names. UnicodeDecodeError where a damaged one is no text."""
     names = []
     todo = [(field.name, field.type) for field in reversed(schema)]
     while todo:
