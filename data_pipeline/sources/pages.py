@@ -47,7 +47,7 @@ def row_groups(file: BinaryIO, size: int) -> list[RowGroup]:
     for group in footer.get(4, []):
         columns = []
         for chunk in group.get(1, []):
-            about = next(iter(chunk.get(3, [])), {})
+            about: dict[int, int] = next(iter(chunk.get(3, [])), {})
             if 9 not in about:
                 raise BadPage("a column without its place")
             start, dictionary = about[9], about.get(11, 0)
