@@ -1,6 +1,6 @@
 """Do our rules decide as datatrove's do, on the same documents, with the same segmentation into words?
 
-    python benchmarks/peers/agreement.py --corpora DIR --peers VENV [--json FILE]
+    python -m benchmarks.peers.agreement --corpora DIR --peers VENV [--json FILE]
 
 Compared are the four filters both have (Gopher quality and repetition, C4, FineWeb), each alone, with
 `clean.word_segmentation` = spacy and, beside it, unicode. Thresholds are datatrove's defaults on both sides. VENV holds
@@ -193,12 +193,13 @@ def main() -> None:
     parser.add_argument("--corpora", type=Path, required=True)
     parser.add_argument("--peers", type=Path, required=True)
     parser.add_argument("--documents", type=int, default=2000)
+    parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=SECTIONS)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     use_peers(arguments.peers)
     texts = sample(arguments.corpora, arguments.documents)
     rows = []
-    for section in SECTIONS:
+    for section in arguments.sections:
         verdicts = list(map(theirs(section), texts))
         for segmentation in ("spacy", "unicode"):
             found = compare(texts, section, segmentation, verdicts)

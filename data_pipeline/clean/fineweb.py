@@ -4,7 +4,7 @@ The paper removes documents with a share of lines ending with punctuation of at 
 lines of at least 0.1, or of lines shorter than 30 characters of at least 0.67. The code published with it (datatrove) has
 0.01 for duplicated lines, counts lines of exactly 30 characters as short, and also bounds line feeds per word by 0.3,
 which the paper does not name. Here a value that equals a bound is kept, and quotation marks and brackets that close
-behind the punctuation are passed over.
+behind punctuation beyond ASCII (。”) are passed over; behind a full stop of ASCII they hide it, as in that code.
 """
 
 from __future__ import annotations

@@ -210,36 +210,45 @@ def _ends_well(data, ends, start, stop):  # type: ignore[no-untyped-def]
 
 @kernel
 def _write(data, begin, end, classes, phrases, verdict, edit, citations, out, at):  # type: ignore[no-untyped-def]
-    """Copies the line into out[at:], without what is cut; returns the end of it in out, and whether a letter or digit
-    is left of an edited line."""
+    """Copies the line into out[at:], without what is cut; returns the end of it in out, whether anything was cut, and
+    whether a letter or digit is left. A line of which nothing is cut is copied byte for byte."""
     kinds, starts, texts, _ = phrases
     start, stop = strip(data, classes, begin, end)
-    if edit:
-        start += verdict[5]
-        stop -= verdict[6]
-        start, stop = strip(data, classes, start, stop)
-        begin = start
+    first = at
     i = begin
+    cut = False
+    if edit:
+        cut = True
+        start, close = strip(data, classes, start + verdict[5], stop - verdict[6])
+        i, stop = start, close
     left = False
     while i < stop:
+        size = 0
         if citations and data[i] == 91:
             size = citation(data, i, stop)
-            if size:
-                i += size
-                continue
-        if edit and verdict[7] and data[i] & 0xC0 != 0x80:
+        elif edit and verdict[7] and data[i] & 0xC0 != 0x80:
             size = phrase_at(data, i, stop, INSIDE, kinds, starts, texts)
-            if size and _bound(data, classes, i, start, True) and _bound(data, classes, i + size, stop, False):
-                i += size
-                continue
-        if data[i] & 0xC0 != 0x80:
-            code, _ = decode(data, i)
-            if not classes[code] & (BLANK | SYMBOL):
-                left = True
-        out[at] = data[i]
-        at += 1
-        i += 1
-    return at, left
+            if size and not (_bound(data, classes, i, start, True) and _bound(data, classes, i + size, stop, False)):
+                size = 0
+        if size:
+            cut = True
+            i += size
+            continue
+        code, behind = decode(data, i)
+        if not classes[code] & (BLANK | SYMBOL):
+            left = True
+        while i < behind:
+            out[at] = data[i]
+            at += 1
+            i += 1
+    if cut:
+        _, at = strip(out, classes, first, at)
+    else:
+        while i < end:
+            out[at] = data[i]
+            at += 1
+            i += 1
+    return at, cut, left
 
 
 @kernel
@@ -302,18 +311,15 @@ def sweep(data, offsets, classes, lower, phrases, ends, counters, numbers, switc
                 lorem += verdict[3]
                 curly += verdict[4]
             if reason < 0:
-                before = at
+                line = at
                 edit = edited and remove_lines
-                at, left = _write(data, i, end, classes, phrases, verdict, edit, citations, out, at)
-                if at - before != close - i and at - before != end - i:
-                    changed = True
-                if edit:
-                    changed = True
-                    if left:
-                        notes[EDITED] += 1
-                    else:
-                        at = before
-                        reason = 4
+                at, cut, left = _write(data, i, end, classes, phrases, verdict, edit, citations, out, at)
+                changed = changed or cut
+                if edit and left:
+                    notes[EDITED] += 1
+                elif edit:
+                    at = line
+                    reason = 4
             if reason >= 0:
                 notes[reason] += 1
                 changed = True

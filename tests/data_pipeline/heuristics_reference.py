@@ -110,8 +110,8 @@ def sentences(line: str) -> int:
 
 
 def ends_a_sentence(line: str) -> bool:
-    line = line.rstrip("".join(chr(code) for code in np.flatnonzero(CLASSES & characters.CLOSING)))
-    return line != "" and has(line[-1], characters.TERMINAL)
+    bare = line.rstrip("".join(chr(code) for code in np.flatnonzero(CLASSES & characters.CLOSING))) or line
+    return has(bare[-1], characters.TERMINAL) and (bare == line or ord(bare[-1]) > 127)
 
 
 def signals(text: str, language: str = "en", short: int = 30) -> dict[str, float]:

@@ -59,7 +59,20 @@ def test_every_signal_equals_plain_python_on_real_texts(corpora):
             assert found.signals[name][place] == pytest.approx(value, abs=1e-12), (place, name)
 
 
-@given(st.lists(TEXTS, max_size=6), st.data())
+LINES = [
+    "the mill. ",
+    "3 likes",
+    " ",
+    "",
+    "NO",
+    "It stands by the water.[1] ",
+    "Read more",
+    " It turns and turns there.\u3000",
+]
+
+
+@settings(max_examples=300)
+@given(st.lists(st.one_of(TEXTS, st.lists(st.sampled_from(LINES)).map("\n".join)), max_size=6), st.data())
 def test_a_document_is_measured_alike_in_any_batch(texts, data):
     whole = measure(*texts, config=ALL_LINES)
     cut = data.draw(st.integers(0, len(texts)))

@@ -258,6 +258,11 @@ def test_fineweb_refuses_its_cases(reason, text, value):
     assert found == (reason, pytest.approx(value, abs=0.01))
 
 
+def test_closing_marks_hide_punctuation_of_ascii_alone_as_where_the_bound_was_found():
+    lines = ["It ends.", 'It ends."', "子曰：“何器也？”", "no end", "子曰”"]
+    assert only("\n".join(lines))["fineweb_punctuated_lines"] == 2 / 5
+
+
 def test_refinedweb_removes_and_edits_lines():
     text = "\n".join(
         [
