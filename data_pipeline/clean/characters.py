@@ -80,15 +80,15 @@ def classes() -> np.ndarray:
     """uint16 [0x110000]: the flags of each code point."""
     table = np.zeros(sys.maxunicode + 1, np.uint16)
     # Planes 0 to 3 one by one; the others hold no letters, and no marks but variation selectors.
-    characters = [chr(code) for code in range(_BLOCK)]
-    categories = np.array([unicodedata.category(character) for character in characters])
-    major = categories.astype("U1")
+    named = "".join(map(unicodedata.category, map(chr, range(_BLOCK))))  # two letters each
+    categories = np.frombuffer(named.encode(), "S2")
+    major = categories.astype("S1")
     first = table[:_BLOCK]
-    first[major == "L"] |= LETTER
-    first[np.isin(categories, ("Lu", "Lt"))] |= UPPER
-    first[major == "N"] |= DIGIT
-    first[np.isin(major, ("P", "S", "C"))] |= SYMBOL
-    first[[character.isspace() for character in characters]] |= BLANK
+    first[major == b"L"] |= LETTER
+    first[np.isin(categories, (b"Lu", b"Lt"))] |= UPPER
+    first[major == b"N"] |= DIGIT
+    first[np.isin(major, (b"P", b"S", b"C"))] |= SYMBOL
+    first[[code for code in range(0x10000) if chr(code).isspace()]] |= BLANK
     table[_BLOCK:] |= SYMBOL
     table[0xE0100:0xE01F0] = 0
     for low, high in _UNSPACED:
@@ -98,7 +98,7 @@ def classes() -> np.ndarray:
         part = table[low : high + 1]
         part[(part & UNSPACED) != 0] |= ALPHABETIC_UNSPACED
     # Their digits are numbers as anywhere, but 〇 and the like are written between other characters of Han.
-    decimal = np.flatnonzero(categories == "Nd")
+    decimal = np.flatnonzero(categories == b"Nd")
     table[decimal] &= ~np.uint16(UNSPACED)
     for low, high in _TERMINAL:
         table[low : high + 1] |= TERMINAL
