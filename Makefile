@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .SILENT:
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test test-packages demo test test-slow lint clean
+.PHONY: help setup setup-test test-packages demo test test-slow lint peers clean
 
 # Which Python makes .venv; the first that fits when left empty.
 PYTHON ?=
@@ -41,11 +41,13 @@ lint: setup-test ## ruff and mypy alone
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+peers: .venv-peers/.installed ## install datatrove into .venv-peers, to be measured by `millrace bench data --peers`
+
 test-packages: ## install Slurm and a browser for their tests, where this user may
 	.ci/test-packages
 
 clean: ## remove .venv, caches and what the demo wrote
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo
+	rm -rf .venv .venv-peers .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist demo
 
 setup-test: .venv/.installed-test
 
@@ -56,4 +58,8 @@ setup-test: .venv/.installed-test
 
 .venv/.installed-test: .venv/.installed
 	.ci/install .venv "$(PYTHON)" ".[test]"
+	touch $@
+
+.venv-peers/.installed: benchmarks/peers/requirements.txt
+	.ci/peers .venv-peers "$(PYTHON)" benchmarks/peers/requirements.txt
 	touch $@

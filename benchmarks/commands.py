@@ -70,6 +70,79 @@ def extraction(
         typer.echo(f"written: {json}")
 
 
+@bench.command()
+def data(
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Measure datatrove beside it (make peers installs it).")
+    ] = False,
+    corpora: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Pages and texts; else MILLRACE_CORPORA, else the installed documentation."),
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="ROW", help="Measure this row alone; repeatable.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Repetitions, of which the median counts.")] = 3,
+    seconds: Annotated[float, typer.Option(min=0, help="Processor time of a repetition, at least.")] = 3.0,
+    pages: Annotated[str, typer.Option(metavar="SIZE", help="HTML to draw from the corpora.")] = "16 MB",
+    texts: Annotated[str, typer.Option(metavar="SIZE", help="Text to draw from the corpora.")] = "3 MB",
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the figures with their conditions.")] = None,
+) -> None:
+    """MB per CPU-second of each step from WARC to clean Parquet, beside datatrove's on the same text."""
+    import os
+    import tempfile
+
+    from configs.errors import Problem, UserError
+    from configs.schema.section import parse_bytes
+
+    given = corpora or (Path(found) if (found := os.environ.get("MILLRACE_CORPORA")) else None)
+    problems = []
+    sizes = []
+    for option, value in (("--pages", pages), ("--texts", texts)):
+        try:
+            sizes.append(int(parse_bytes(value)))
+        except ValueError as error:
+            problems.append(Problem(f"{option}: {error}"))
+    if given is not None and not given.is_dir():
+        problems.append(Problem(f"there is no folder {given}", "--corpora" if corpora else "MILLRACE_CORPORA"))
+    if json is not None and not json.resolve().parent.is_dir():
+        problems.append(Problem(f"--json {json}: there is no directory {json.resolve().parent}"))
+
+    from benchmarks.data import rows
+    from benchmarks.data.inputs import Inputs
+
+    names = [row.name for row in rows.ROWS]
+    problems += [
+        Problem(f"--only {name}: there is no such row", "", f"rows: {', '.join(names)}")
+        for name in only or ()
+        if name not in names
+    ]
+    if peers:
+        from benchmarks.peers.environment import environment
+
+        try:
+            environment()
+        except UserError as error:
+            problems += error.problems
+    if problems:
+        raise UserError(*problems)
+
+    def say(line: str) -> None:
+        typer.echo(line, err=True)
+
+    load = os.getloadavg()[0]
+    with tempfile.TemporaryDirectory(prefix="millrace-bench-") as directory:
+        inputs = Inputs(Path(directory), given, page_bytes=sizes[0], text_bytes=sizes[1], say=say)
+        chosen = [row for row in rows.ROWS if row.name in (only or names)]
+        outcomes = rows.run(chosen, inputs, peers, seconds, repeats, say)
+        typer.echo(rows.table(outcomes))
+        if json is not None:
+            from benchmarks.results import write_json
+            from pretrain.provenance import git_commit
+
+            conditions = rows.conditions(outcomes, inputs, seconds, repeats, load)
+            write_json(json, [outcome.result for outcome in outcomes], git_commit(), conditions)
+            typer.echo(f"written: {json}")
+
+
 def mount(app: typer.Typer) -> None:
     """Registers `bench` on the front door."""
     app.add_typer(bench, name="bench")

