@@ -9,6 +9,7 @@ from pathlib import Path
 
 from configs.errors import Problem, UserError
 from configs.loader import Loaded
+from data_pipeline import publish
 from data_pipeline.clean import stage as clean
 from data_pipeline.inputs import plan_sources
 from data_pipeline.progress import amount
@@ -38,6 +39,11 @@ def problems(loaded: Loaded) -> list[Problem]:
     found += clean.problems(loaded)
     found += _tokenizer(loaded)
     found += _output(loaded, size)
+    target = loaded.config.data.publish
+    for problem in publish.problems(target):
+        # A place on the command line would repeat what was typed, and a password with it.
+        place = "data.publish" if "@" in target else loaded.where("data.publish")
+        found.append(Problem(f"{problem.what}: {problem.where}", place, problem.hint))
     return found
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from configs.loader import Loaded
-from data_pipeline import account, documents_stage, filter_stage, parquet_stage, shards_stage, statistics
+from data_pipeline import account, balance, documents_stage, filter_stage, parquet_stage, shards_stage, statistics
 from data_pipeline.documents_manifest import DOCUMENTS, DocumentsManifest, write_documents_manifest
 from data_pipeline.inputs import Listing
-from data_pipeline.output import write_json
+from data_pipeline.output import remove_leftovers, write_json
 from data_pipeline.report.build import write_report
 from data_pipeline.shards.manifest import MANIFEST, Manifest, ShardEntry, write_manifest
 from data_pipeline.shards.schema import SPLITS
@@ -40,7 +40,7 @@ def close_shards(
         if result["entry"] is not None:
             shards[job.split].append(ShardEntry(**result["entry"]))
     stages = [
-        *_stages(listing, cleaned),
+        *_stages(road, listing, cleaned, ready.lots),
         account.stage("shards", [(job.source, result) for job, result in pairs]),
     ]
     manifest = Manifest(
@@ -76,7 +76,7 @@ def close_shards(
 
 def close_documents(road: Road, listing: Listing, cleaned: Cleaned, written: Sequence[dict[str, Any]]) -> Summary:
     """Ends a run whose product are documents. written: one result per unit."""
-    stages = _stages(listing, cleaned)
+    stages = _stages(road, listing, cleaned, [{} for _ in listing.units])
     manifest = DocumentsManifest(
         files=[result["entry"] for result in written],
         inputs=statistics.inputs(listing.units, cleaned.documents),
@@ -97,12 +97,19 @@ def close_documents(road: Road, listing: Listing, cleaned: Cleaned, written: Seq
     )
 
 
-def _stages(listing: Listing, cleaned: Cleaned) -> list[account.Stage]:
+def _stages(road: Road, listing: Listing, cleaned: Cleaned, lots: Sequence[dict[str, Any]]) -> list[account.Stage]:
+    """All stages but the last. lots: {} of each unit where nothing is copied."""
     sources = [unit.source for unit in listing.units]
+    balanced = [
+        {**result, **({"copies": drawn["copies"]} if "copies" in drawn else {})}
+        for result, drawn in zip(cleaned.balanced, lots, strict=True)
+    ]
+    on = balance.in_force(road.config.clean.balance)
     return [
         *documents_stage.stages([*zip(sources, cleaned.documents, strict=True)]),
         account.stage(filter_stage.NAME, [*zip(sources, cleaned.filtered, strict=True)]),
         account.stage("dedup", [*zip(sources, cleaned.decided, strict=True)]),
+        *([account.stage(balance.NAME, [*zip(sources, balanced, strict=True)])] if on else []),
     ]
 
 
@@ -134,6 +141,7 @@ def _tell(
     told |= {"corpus_id": corpus_id, "inputs": statistics.listed(listing), "warnings": warnings}
     told |= {"damaged": documents_stage.damage(cleaned.documents), **more}
     write_json(road.out / STATS, told)
+    remove_leftovers(road.out)  # of an attempt that was still dying when this one began
     write_report(road.out)
     return warnings
 
@@ -149,7 +157,7 @@ def _summed(road: Road, stages: Sequence[account.Stage], warnings: list[str]) ->
     }
 
 
-_WORK = ("documents", "signals", "rejects", "verdicts", "signatures", "decisions", "lots")
+_WORK = ("documents", "signals", "rejects", "verdicts", "signatures", "decisions", "balance", "lots")
 
 
 def _stale_work(out: Path, listing: Listing) -> list[Path]:
@@ -168,7 +176,8 @@ def content_config(loaded: Loaded) -> dict[str, Any]:
     Where inputs lie is not among them: the same files elsewhere give the same corpus.
     """
     tree = loaded.to_dict()
-    tree["sources"] = [{key: value for key, value in source.items() if key != "paths"} for source in tree["sources"]]
+    places = {"paths", "base"}
+    tree["sources"] = [{key: value for key, value in source.items() if key not in places} for source in tree["sources"]]
     del tree["tokenizer"]["model"]
     data = {key: tree["data"][key] for key in CONTENT_DATA_KEYS}
     return {**{name: tree[name] for name in CONTENT_SECTIONS}, "data": data}

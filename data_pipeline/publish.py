@@ -14,12 +14,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 import xxhash
 
-from configs.errors import MachineError, TryLater
+from configs.errors import MachineError, Problem, TryLater, UserError
+from data_pipeline.documents_manifest import DOCUMENTS, load_documents_manifest
+from data_pipeline.progress import Progress
+from data_pipeline.shards import load_manifest
 from data_pipeline.shards.atomic import PARTIAL
+from data_pipeline.shards.manifest import MANIFEST
 from data_pipeline.sources.remote import file_system, shown
 
 SIDECAR = ".xxh3"
@@ -63,6 +68,41 @@ def publish(files: Iterable[tuple[Path, str]], target: str, told: Callable[[int]
             done.put, done.put_bytes = done.put + 1, done.put_bytes + size
         told(size)
     return done
+
+
+def publish_corpus(directory: Path, target: str, progress: Progress) -> str:
+    """Publishes a finished corpus, its manifest last; returns a line that says what was done. Errors as `publish`."""
+    files = corpus_files(directory)
+    with progress.stage("publish", sum(path.stat().st_size for path, _ in files)) as stage:
+        done = publish(files, target, stage.advance)
+    there = f", {done.present:,} were there" if done.present else ""
+    return f"{shown(target)}: {done.put:,} files put{there}"
+
+
+def corpus_files(directory: Path) -> list[tuple[Path, str]]:
+    """The files of a corpus of shards or documents, the one that speaks of all others last."""
+    if (directory / DOCUMENTS).exists() and not (directory / MANIFEST).exists():
+        names = [*(entry.path for entry in load_documents_manifest(directory).files), DOCUMENTS]
+    else:
+        manifest = load_manifest(directory)
+        shards = [entry.path for entries in manifest.splits.values() for entry in entries]
+        names = [manifest.tokenizer_path, *shards, MANIFEST]
+    return [(directory / name, name) for name in names]
+
+
+def problems(target: str) -> list[Problem]:
+    """What is wrong with an address to publish to; the store is not asked."""
+    if "://" not in target:
+        return []
+    parts = urlsplit(target)
+    if parts.username or parts.password:
+        what = "the address holds a name or password: it would stand in saved configurations"
+        return [Problem(what, shown(target), "give credentials in the environment")]
+    try:
+        file_system(target)
+    except UserError as error:
+        return error.problems
+    return []
 
 
 def _same(system: Any, place: str, record: bytes, size: int) -> bool:

@@ -15,13 +15,14 @@ from typing import Any
 
 from configs.errors import TryLater, UserError
 from configs.loader import Loaded
-from data_pipeline import check, closing, documents_stage, filter_stage, parquet_stage, shards_stage, splits
+from data_pipeline import balance, check, closing, documents_stage, filter_stage, parquet_stage, shards_stage, splits
 from data_pipeline.dedup import decisions, signatures
 from data_pipeline.documents_manifest import DOCUMENTS
 from data_pipeline.inputs import Listing, list_inputs
 from data_pipeline.output import remove_leftovers
 from data_pipeline.pool import Job, run_units
 from data_pipeline.progress import Progress
+from data_pipeline.publish import publish_corpus
 from data_pipeline.shards.atomic import fsync_directory, make_directory
 from data_pipeline.shards.manifest import MANIFEST
 from data_pipeline.summary import Plan, Summary
@@ -51,10 +52,13 @@ def run(loaded: Loaded, progress: Progress) -> Summary:
     """Makes the corpus of a configuration in `data.dir`, or what is missing of it.
 
     UserError: problems of configuration or inputs, a vocabulary the text does not support. MachineError: a fault of
-    the machine. TryLater: another run is writing there.
+    the machine. TryLater: another run is writing there, or the store of `data.publish` does not answer.
     """
     with corpus_of(loaded) as out:
-        return Road(loaded, out, progress).walk()
+        summary = Road(loaded, out, progress).walk()
+        if loaded.config.data.publish:
+            summary.published = publish_corpus(out, loaded.config.data.publish, progress)
+        return summary
 
 
 @contextlib.contextmanager
@@ -99,17 +103,19 @@ def _lock(out: Path, kind: int) -> Iterator[None]:
 
 @dataclass
 class Cleaned:
-    """The results of the phases up to deduplication, one per unit."""
+    """The results of the phases up to the balance of domains and languages, one per unit."""
 
     documents: Results
     filtered: Results
     decided: Results
+    balanced: Results
 
 
 @dataclass
 class Prepared:
-    """All that comes between deduplication and the first token."""
+    """All that comes between the documents' last cap and the first token. lots: results of that phase, one per unit."""
 
+    lots: Results
     codec: Codec
     trained: dict[str, Any]
     shards: list[shards_stage.ShardJob]
@@ -154,14 +160,16 @@ class Road:
         )
 
     def clean(self, listing: Listing) -> Cleaned:
-        """Everything up to deduplication."""
+        """Everything that decides which documents stay."""
         documents, filtered, signed = self.read(self.jobs(listing.units))
         with self._timed("dedup"):
             decided = decisions.decide(self.out, listing.units, signed, self.config.dedup, self.progress)
-        return Cleaned(documents, filtered, decided)
+        with self._timed(balance.NAME):
+            balanced = balance.decide(self.out, listing.units, decided, self.config, self.progress)
+        return Cleaned(documents, filtered, decided, balanced)
 
     def prepare(self, listing: Listing) -> Prepared:
-        """From deduplication to the plan of the shards. The manifest is withdrawn where one of them will change."""
+        """From the documents that stay to the plan of the shards. The manifest is withdrawn where one of them will change."""
         units = listing.units
         lots = self._units("lots", self.jobs(units), splits)
         with self._timed("tokenizer"):
@@ -169,7 +177,7 @@ class Road:
         shards = shards_stage.plan_shards(self.config, self.out, units, lots, codec)
         if any(shards_stage.finished(job) is None for job in shards):
             self._withdraw_manifest()
-        return Prepared(codec, trained, shards)
+        return Prepared(lots, codec, trained, shards)
 
     def write_shards(self, jobs: Sequence[shards_stage.ShardJob]) -> Results:
         """The shards."""

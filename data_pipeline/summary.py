@@ -25,6 +25,7 @@ class Summary:
     vocab_size: int = 0
     files: int = 0
     text_bytes: int = 0
+    published: str = ""
     warnings: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
@@ -49,6 +50,7 @@ class Summary:
             **made,
             "manifest": self.manifest,
             "report": self.report,
+            **({"published": self.published} if self.published else {}),
             "time": f"{self.seconds:.1f} s",
         }
         return "\n".join(f"{name:<10} {value}" for name, value in rows.items())

@@ -49,6 +49,10 @@ class Data(Section):
     product: Literal["shards", "documents"] = Field(
         default="shards", description="what a run ends with: shards of tokens, or clean documents as Parquet"
     )
+    publish: str = Field(
+        default="",
+        description="directory or address (s3://, gs://, hf:// ...) to which the finished corpus is copied; empty: nowhere",
+    )
     seed: int = Field(default=0, ge=0, description="content: order inside shards, split, tokenizer sample")
     unit_bytes: Bytes = Field(default=256_000_000, gt=0, description="content: larger inputs are cut into units of it")
     workers: int = Field(default=0, ge=0, description="processes of `data run`; 0: one per core")

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from data_pipeline.documents_manifest import load_documents_manifest
 from tests.data_pipeline import road
@@ -79,6 +80,23 @@ def test_a_run_may_end_with_clean_documents_as_parquet(copy: Path) -> None:
     assert other.returncode == 0 and load_documents_manifest(copy / "other") == manifest
     trained = road.millrace(copy, "train", "gpt-demo", "data.dir=clean", "--procs=1")
     assert trained.returncode == 2 and "manifest.json is missing" in trained.stderr
+
+
+@pytest.mark.parametrize("product", ["shards", "documents"])
+def test_a_finished_corpus_is_published_once_with_its_manifest_last(copy: Path, product: str) -> None:
+    more = (f"data.product={product}", f"data.dir={product}", "data.publish=out")
+    done = road.millrace(copy, "data", "run", "data.yaml", *more, "--json")
+    assert done.returncode == 0, done.stderr
+    names = {str(p.relative_to(copy / "out")) for p in (copy / "out").rglob("*") if p.is_file() and p.suffix != ".xxh3"}
+    assert all((copy / "out" / name).read_bytes() == (copy / product / name).read_bytes() for name in names)
+    manifest = "manifest.json" if product == "shards" else "documents.json"
+    assert manifest in names and json.loads(done.stdout)["published"] == f"out: {len(names)} files put"
+    last = max((copy / "out").rglob("*.xxh3"), key=lambda path: path.stat().st_mtime_ns)
+    assert last.name == f"{manifest}.xxh3"
+    again = road.millrace(copy, "data", "run", "data.yaml", *more, "--json")
+    assert json.loads(again.stdout)["published"] == f"out: 0 files put, {len(names)} were there"
+    wrong = road.millrace(copy, "data", "run", "data.yaml", "data.publish=s3://me:secret@bucket/x")
+    assert wrong.returncode == 2 and "secret" not in wrong.stderr and "data.publish" in wrong.stderr
 
 
 def test_the_parts_of_an_array_write_the_same_documents(copy: Path) -> None:
