@@ -1,7 +1,8 @@
 """The account of a corpus: at every stage documents and bytes in, kept, and rejected by reason.
 
 A count is `{"in": n, "kept": n, "rejected": {reason: n}}`; a stage is `{"name", "documents": count, "bytes": count}`.
-Counts are summed over units, by source and in all.
+Counts are summed over units, by source and in all. A stage that hands documents on more than once has
+`"copies": {"documents": n, "bytes": n}`: what the next stage gets beyond what this one kept.
 """
 
 from __future__ import annotations
@@ -30,16 +31,22 @@ def stage(name: str, results: Sequence[tuple[str, Mapping[str, Any]]]) -> Stage:
     sources = dict.fromkeys(source for source, _ in results)
     return {
         "name": name,
-        "documents": add(result["documents"] for _, result in results),
-        "bytes": add(result["bytes"] for _, result in results),
-        "sources": {
-            source: {
-                what: add(result[what] for name_, result in results if name_ == source)
-                for what in ("documents", "bytes")
-            }
-            for source in sources
-        },
+        **_sums([result for _, result in results]),
+        "sources": {source: _sums([result for name_, result in results if name_ == source]) for source in sources},
     }
+
+
+def _sums(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {what: add(result[what] for result in results) for what in ("documents", "bytes")}
+    copies = [result["copies"] for result in results if "copies" in result]
+    if copies:
+        found["copies"] = {what: sum(mine[what] for mine in copies) for what in ("documents", "bytes")}
+    return found
+
+
+def handed_on(stage: Stage, what: str = "documents") -> int:
+    """Documents or bytes that the next stage gets: those kept, with copies."""
+    return int(stage[what]["kept"] + stage.get("copies", {}).get(what, 0))
 
 
 def rejected(stage: Stage, what: str = "documents") -> int:

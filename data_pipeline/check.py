@@ -9,7 +9,7 @@ from pathlib import Path
 
 from configs.errors import Problem, UserError
 from configs.loader import Loaded
-from data_pipeline import publish
+from data_pipeline import balance, publish
 from data_pipeline.clean import stage as clean
 from data_pipeline.inputs import plan_sources
 from data_pipeline.progress import amount
@@ -37,6 +37,7 @@ def problems(loaded: Loaded) -> list[Problem]:
         found.append(Problem("all inputs are empty files", loaded.where("sources")))
     found += _shares(loaded)
     found += clean.problems(loaded)
+    found += balance.problems(loaded)
     found += _tokenizer(loaded)
     found += _output(loaded, size)
     target = loaded.config.data.publish

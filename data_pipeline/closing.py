@@ -134,7 +134,8 @@ def _tell(
         road.progress.say(f"removed {len(gone):,} files of work on inputs that are no longer part of the corpus")
         for path in gone:
             path.unlink()
-    warnings = [*statistics.warnings(road.config, stages, cleaned.documents, listing), *warnings]
+    found = statistics.warnings(road.config, stages, cleaned.documents, listing)
+    warnings = [*found, *balance.warnings(road.config.clean.balance, cleaned.balanced), *warnings]
     for warning in warnings:
         road.progress.say(f"warning: {warning}")
     told = statistics.machine(road.began, time.monotonic() - road.started, road.timings, road.workers)

@@ -15,7 +15,7 @@ def column(path: Path, name: str) -> np.ndarray:
 
     Raises MachineError where the file is absent or damaged.
     """
-    chunks = [batch.column(name) for batch in read_batches(path)]
+    chunks = [batch.column(name) for batch in read_batches(path, [name])]
     if not chunks:
         with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
             chunks = [pa.array([], reader.schema.field(name).type)]
@@ -26,3 +26,12 @@ def column(path: Path, name: str) -> np.ndarray:
         whole = np.frombuffer(data if data is not None else b"", np.uint8)
         return whole[array.offset * width : (array.offset + len(array)) * width].reshape(-1, width)
     return array.to_numpy(zero_copy_only=False)
+
+
+def coded(path: Path, name: str) -> tuple[np.ndarray, list[str]]:
+    """A column of strings: of each row the place of its value, int32 [rows], and the different values."""
+    chunks = [batch.column(name) for batch in read_batches(path, [name])]
+    if not chunks:
+        return np.empty(0, np.int32), []
+    array = pa.chunked_array(chunks).combine_chunks().dictionary_encode()
+    return array.indices.to_numpy(), array.dictionary.to_pylist()

@@ -96,7 +96,7 @@ def process(job: Job) -> dict[str, Any]:
             found = extract.run(some, source, config.extract, extracted)
             made = clean.run(found.kept, source.name, config.clean, cleaned, notes)
             documents.write(made.kept)
-            signals.write(signals_batch(schema, made.kept, made.sizes, made.signals))
+            signals.write(signals_batch(schema, made.kept, made.sizes, made.domains, made.signals))
             for name, values in {"bytes": np.array(made.sizes, np.float64), **made.signals}.items():
                 spreads[name] = spread.add([spreads.get(name, {}), spread.spread(values)])
             rejects.write(found.rejected)

@@ -23,6 +23,12 @@ def lots(seed: int, keys: Iterable[bytes]) -> np.ndarray:
     return np.fromiter((digest(key, seed=seed) for key in keys), np.uint64)
 
 
+def copy_lots(lot: np.ndarray, number: int) -> np.ndarray:
+    """uint64 [lots]: of copy `number` of documents whose own lots are these: xxh3-64 of the lot's eight bytes (little
+    endian), seeded with the number. Copy 0 is the document itself."""
+    return lot if not number else lots(number, (row.tobytes() for row in lot.astype("<u8")))
+
+
 def fractions(seed: int, keys: Iterable[bytes]) -> np.ndarray:
     """float64 [keys], from 0 (included) to 1: the lots over 2**64."""
     return lots(seed, keys).astype(np.float64) / float(_RANGE)

@@ -4,10 +4,12 @@ work/verdicts/... holds one row per document of the unit, in order. Its summary:
 
 ```
 {"documents": count, "bytes": count, "kept": xxh3 of the rows kept,
- "rules": {reason: {"refused", "only"}}, "languages": {code: {"in", "kept", "bytes_in", "bytes_kept"}}}
+ "rules": {reason: {"refused", "only"}}, "languages": {code: {"in", "kept", "bytes_in", "bytes_kept"}},
+ "domains": counts of documents, of those kept, of bytes, of those kept}
 ```
-with a count as in `account`. refused: documents that the rule refuses, whichever refused them first, and of rules that are
-switched off what they would; only: those that no other rule in force refuses.
+with a count as in `account`, and domains as in `domain_counts`: a large table, which the file alone holds. refused:
+documents that the rule refuses, whichever refused them first, and of rules that are switched off what they would; only:
+those that no other rule in force refuses.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from configs.schema.clean import Clean
+from data_pipeline import domain_counts
 from data_pipeline.clean import rules
 from data_pipeline.output import fingerprint, read_batches, read_fingerprint, read_summary, write_arrow
 from data_pipeline.pool import Job, advance
@@ -29,7 +32,7 @@ from data_pipeline.signals import measured, signals_path
 from data_pipeline.units import Unit, unit_path
 
 NAME = "filter"
-VERSION = 1
+VERSION = 2
 LANGUAGE = "language"
 """The reason of a document in no language of `clean.languages`; its value is the score of the language found."""
 
@@ -60,7 +63,8 @@ def process(job: Job) -> dict[str, Any]:
         advance(job.unit.size)
         return judge.summary()
 
-    return write_arrow(verdicts_path(job.out, job.unit), VERDICT_SCHEMA, rows(), _fingerprint(job), summary)
+    path = verdicts_path(job.out, job.unit)
+    return _told(write_arrow(path, VERDICT_SCHEMA, rows(), _fingerprint(job), summary))
 
 
 def preview(job: Job) -> dict[str, Any]:
@@ -69,13 +73,18 @@ def preview(job: Job) -> dict[str, Any]:
     for batch in read_batches(signals_path(job.out, job.unit)):
         judge.verdicts(batch)
     advance(job.unit.size)
-    return judge.summary()
+    return _told(judge.summary())
 
 
 def finished(job: Job) -> dict[str, Any] | None:
     """The summary of verdicts that follow from the unit's signals and the rules as they are now, else None."""
     path = verdicts_path(job.out, job.unit)
-    return read_summary(path) if read_fingerprint(path) == _fingerprint(job) else None
+    return _told(read_summary(path)) if read_fingerprint(path) == _fingerprint(job) else None
+
+
+def _told(summary: dict[str, Any]) -> dict[str, Any]:
+    """What a run holds of every unit at a time."""
+    return {key: value for key, value in summary.items() if key != "domains"}
 
 
 class _Judge:
@@ -90,6 +99,7 @@ class _Judge:
         self._kept = xxhash.xxh3_128()
         self._rules: dict[str, dict[str, int]] = {}
         self._languages: dict[str, dict[str, int]] = {}
+        self._domains = domain_counts.Counter()
 
     def verdicts(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Rows of VERDICT_SCHEMA for a batch of signals."""
@@ -104,6 +114,7 @@ class _Judge:
         self._kept.update(keep.tobytes())
         self._count_rules(signals, other)
         self._count_languages(batch, keep, sizes)
+        self._domains.add(batch.column("domain"), np.ones(len(batch)), keep, sizes, sizes * keep)
         return pa.RecordBatch.from_arrays(
             [
                 batch.column("id"),
@@ -121,6 +132,7 @@ class _Judge:
             "kept": self._kept.hexdigest(),
             "rules": self._rules,
             "languages": dict(sorted(self._languages.items())),
+            "domains": self._domains.as_json(),
         }
 
     def _other_language(self, batch: pa.RecordBatch, signals: dict[str, np.ndarray]) -> np.ndarray:

@@ -12,7 +12,7 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -159,15 +159,25 @@ def read_summary(path: Path) -> dict[str, Any]:
         raise _unreadable(path, error) from error
 
 
-def read_batches(path: Path) -> Iterator[pa.RecordBatch]:
-    """The rows of an Arrow output, batch by batch. Raises MachineError where it is absent or damaged."""
+def read_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows of an Arrow output, batch by batch. Raises MachineError where it is absent or damaged.
+
+    columns: those to decompress, in the order of the schema; None: all.
+    """
     try:
-        with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
+        chosen = None if columns is None else _places(path, columns)
+        options = pa.ipc.IpcReadOptions(included_fields=chosen)
+        with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file, options=options) as reader:
             for batch in reader:
                 if batch.num_rows:
                     yield batch
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
+
+
+def _places(path: Path, columns: Sequence[str]) -> list[int]:
+    with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
+        return [place for place, name in enumerate(reader.schema.names) if name in columns]
 
 
 def write_bytes(path: Path, value: bytes) -> None:

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from data_pipeline.balance import balance_path
 from data_pipeline.columns import column
-from data_pipeline.dedup.decisions import decisions_path
 from data_pipeline.documents import SCHEMA
 from data_pipeline.documents_manifest import FileEntry
 from data_pipeline.kept import kept_batches, kept_content
@@ -28,7 +28,7 @@ from data_pipeline.pool import Job, advance
 from data_pipeline.shards.atomic import PARTIAL, file_xxh3
 from data_pipeline.units import Unit, unit_path
 
-VERSION = 1
+VERSION = 2
 FOLDER = "documents"
 
 
@@ -40,7 +40,7 @@ def parquet_path(out: Path, unit: Unit) -> Path:
 def process(job: Job) -> dict[str, Any]:
     """Writes the file of one unit; returns its summary: `documents` and `bytes` (of text), as counts, and its entry."""
     path = parquet_path(job.out, job.unit)
-    keep = column(decisions_path(job.out, job.unit), "keep")
+    keep = column(balance_path(job.out, job.unit), "copies") > 0
     target = AtomicFile(path)
     documents = size = start = 0
     try:
@@ -111,6 +111,6 @@ def _fingerprint(job: Job) -> str:
         stage="parquet",
         version=VERSION,
         documents=kept_content(job.out, job.unit),
-        decisions=read_summary(decisions_path(job.out, job.unit))["content"],
+        balance=read_summary(balance_path(job.out, job.unit))["content"],
         versions=versions(),
     )

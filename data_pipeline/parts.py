@@ -20,7 +20,7 @@ from typing import TypeVar
 from configs.errors import MachineError, Problem, UserError
 from configs.loader import Loaded
 from data_pipeline import shards_stage, splits
-from data_pipeline.dedup.decisions import decisions_path
+from data_pipeline.balance import balance_path
 from data_pipeline.inputs import Listing
 from data_pipeline.progress import Progress
 from data_pipeline.run import Road, corpus_of
@@ -47,7 +47,7 @@ def run_phase(loaded: Loaded, phase: str, part: str, progress: Progress) -> None
             if loaded.config.data.product == "shards":
                 road.prepare(listing)
         elif phase == "shards":
-            jobs = [job for job in road.jobs(listing.units) if decisions_path(out, job.unit).exists()]
+            jobs = [job for job in road.jobs(listing.units) if balance_path(out, job.unit).exists()]
             if loaded.config.data.product == "documents":
                 _require(len(jobs), listing, "decisions", out)
                 road.write_documents(share(jobs, lambda job: job.unit.size, index, parts))

@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from configs.errors import MachineError, UserError
 from configs.schema.tree import Config
+from data_pipeline.draw import copy_lots
 from data_pipeline.kept import kept_batches, kept_content
 from data_pipeline.output import fingerprint, write_json
 from data_pipeline.pool import advance
@@ -102,7 +103,7 @@ def plan_shards(
                     max_document_tokens=config.shards.max_document_tokens,
                     tokenizer=codec.hash,
                     versions=versions(),
-                    units=[[kept_content(out, unit), found["content"]] for unit, found in chosen],
+                    units=[_known(out, unit, found) for unit, found in chosen],
                 )
                 jobs.append(
                     ShardJob(
@@ -118,6 +119,12 @@ def plan_shards(
                     )
                 )
     return jobs
+
+
+def _known(out: Path, unit: Unit, lots: dict[str, Any]) -> list[str]:
+    """What decides the documents that a unit gives, and how often."""
+    mark = [lots["mark"]] if lots["mark"] else []
+    return [kept_content(out, unit), lots["content"], *mark]
 
 
 def _groups(sizes: Sequence[int], target: int) -> Iterator[list[int]]:
@@ -200,7 +207,8 @@ def finished(job: ShardJob) -> dict[str, Any] | None:
 
 
 def _encoded(job: ShardJob, codec: Codec) -> Iterator[tuple[int, bytes, str, str, np.ndarray]]:
-    """(lot, id, url, text, tokens) of the shard's documents, in the order of units."""
+    """(lot, id, url, text, tokens) of the shard's documents, in the order of units. Copies of a document have lots of
+    their own and lie anywhere in the shard."""
     split = SPLITS.index(job.split)
     for unit in job.units:
         found = read_lots(job.out, unit)
@@ -210,15 +218,14 @@ def _encoded(job: ShardJob, codec: Codec) -> Iterator[tuple[int, bytes, str, str
             for part in _portions(rows, found.bytes[start + rows]):
                 few = batch.select(["id", "text", "url"]).take(pa.array(part))
                 texts = few.column("text").to_pylist()
-                yield from zip(
-                    found.lot[start + part].tolist(),
-                    few.column("id").to_pylist(),
-                    few.column("url").to_pylist(),
-                    texts,
-                    codec.encode_batch(texts),
-                    strict=True,
-                )
-                advance(int(found.bytes[start + part].sum()))
+                ids, urls = few.column("id").to_pylist(), few.column("url").to_pylist()
+                rest = zip(ids, urls, texts, codec.encode_batch(texts), strict=True)
+                copies, lots = found.copies[start + part], found.lot[start + part]
+                for number, lot, one in zip(copies.tolist(), lots, rest, strict=True):
+                    yield int(lot), *one
+                    for copy in range(1, number):
+                        yield int(copy_lots(lot[None], copy)[0]), *one
+                advance(int((found.bytes[start + part] * copies).sum()))
             start += len(batch)
 
 

@@ -1,7 +1,8 @@
 """Signals: what was measured of each document, beside it, so that rules can be decided again without its text.
 
 One row per document of the unit's documents file, in order: `id`, `bytes` (of the text in UTF-8), `language` (code as
-detected, "" without letters), and one float64 column per signal.
+detected, "" without letters), `domain` (registered domain of the address, "" without a host), and one float64 column
+per signal.
 NaN: a signal that says nothing of this document; every rule keeps it.
 """
 
@@ -19,6 +20,7 @@ _FIXED = (
     pa.field("id", pa.binary(16), nullable=False),
     pa.field("bytes", pa.int64(), nullable=False),
     pa.field("language", pa.string(), nullable=False),
+    pa.field("domain", pa.string(), nullable=False),
 )
 
 
@@ -33,10 +35,15 @@ def signals_schema(names: Sequence[str]) -> pa.Schema:
 
 
 def signals_batch(
-    schema: pa.Schema, documents: pa.RecordBatch, sizes: Sequence[int], signals: Mapping[str, np.ndarray]
+    schema: pa.Schema,
+    documents: pa.RecordBatch,
+    sizes: Sequence[int],
+    domains: Sequence[str],
+    signals: Mapping[str, np.ndarray],
 ) -> pa.RecordBatch:
     """One batch. signals: float64 [documents] each, one for each column of the schema."""
     columns = [documents.column("id"), pa.array(sizes, pa.int64()), documents.column("language")]
+    columns.append(pa.array(domains, pa.string()))
     columns += [pa.array(np.asarray(signals[name], np.float64)) for name in schema.names[len(_FIXED) :]]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 

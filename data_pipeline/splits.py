@@ -1,6 +1,7 @@
 """The lots of a unit's documents: the split each goes to, and its place in the order inside shards and samples.
 
-One row per document of the unit, in order; nothing after it needs the decisions or the seed.
+One row per document of the unit, in order; nothing after it needs the decisions or the seed. How often a document stands
+in the training split lies beside, in the file of `balance`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from data_pipeline.balance import balance_path
 from data_pipeline.columns import column
 from data_pipeline.dedup.decisions import decisions_path
 from data_pipeline.dedup.signatures import signatures_path
@@ -21,11 +23,13 @@ from data_pipeline.pool import Job, advance
 from data_pipeline.shards.schema import SPLITS
 from data_pipeline.units import Unit, unit_path
 
-VERSION = 1
+VERSION = 2
 """Of the rule that draws; part of the fingerprint."""
 
 LEFT_OUT = len(SPLITS)
-"""The `split` of a document that deduplication rejected."""
+"""The `split` of a document that deduplication or a cap rejected."""
+
+_TRAIN = SPLITS.index("train")
 
 LOTS_SCHEMA = pa.schema(
     [
@@ -39,11 +43,13 @@ LOTS_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Lots:
-    """The rows of a unit's file: uint8, uint64 and int64 [documents]."""
+    """The rows of a unit's file: uint8, uint64 and int64 [documents]. copies: uint16, how often each stands in its split:
+    0 where it is left out, 1 outside of the training split."""
 
     split: np.ndarray
     lot: np.ndarray
     bytes: np.ndarray
+    copies: np.ndarray
 
 
 def lots_path(out: Path, unit: Unit) -> Path:
@@ -54,14 +60,22 @@ def lots_path(out: Path, unit: Unit) -> Path:
 def read_lots(out: Path, unit: Unit) -> Lots:
     """The unit's lots."""
     path = lots_path(out, unit)
-    return Lots(column(path, "split"), column(path, "lot"), column(path, "bytes"))
+    split = column(path, "split")
+    return Lots(split, column(path, "lot"), column(path, "bytes"), _copies(balance_path(out, unit), split))
+
+
+def _copies(path: Path, split: np.ndarray) -> np.ndarray:
+    copies = column(path, "copies")
+    return np.where(split == _TRAIN, copies, np.minimum(copies, 1))
 
 
 def process(job: Job) -> dict[str, Any]:
-    """Draws for one unit; returns the summary: per split `documents` and `bytes` of text."""
+    """Draws for one unit; returns the summary: per split `documents` and `bytes` of text, with copies; `copies`, those of
+    them beyond the first of each document; `mark`, what the copies are known by ("" without)."""
     decisions, signatures = decisions_path(job.out, job.unit), signatures_path(job.out, job.unit)
+    balance = balance_path(job.out, job.unit)
     shares, seed = job.config.split, job.config.data.seed
-    keep = column(decisions, "keep")
+    keep = column(balance, "copies") > 0
     sizes = column(signatures, "bytes")
     # By the content of the document kept of its cluster, so that copies never cross splits.
     u = fractions(seed, (row.tobytes() for row in column(decisions, "kept_content")))
@@ -70,10 +84,14 @@ def process(job: Job) -> dict[str, Any]:
     lot = lots(seed, (row.tobytes() for row in column(signatures, "id")))
     advance(job.unit.size)
     rows = pa.record_batch([pa.array(split), pa.array(lot), pa.array(sizes)], schema=LOTS_SCHEMA)
-    summary = {
-        name: {"documents": int(np.count_nonzero(split == index)), "bytes": int(sizes[split == index].sum())}
-        for index, name in enumerate(SPLITS)
-    }
+    copies = _copies(balance, split).astype(np.int64)
+    summary: dict[str, Any] = {}
+    for index, name in enumerate(SPLITS):
+        mine = split == index
+        summary[name] = {"documents": int(copies[mine].sum()), "bytes": int((copies * sizes)[mine].sum())}
+    more = np.maximum(copies - 1, 0)
+    summary["copies"] = {"documents": int(more.sum()), "bytes": int((more * sizes).sum())}
+    summary["mark"] = read_summary(balance)["content"] if more.any() else ""
     return write_arrow(lots_path(job.out, job.unit), LOTS_SCHEMA, [rows], _fingerprint(job), lambda: summary)
 
 
@@ -90,5 +108,6 @@ def _fingerprint(job: Job) -> str:
         seed=job.config.data.seed,
         split=job.config.split.model_dump(mode="json"),
         decisions=read_summary(decisions_path(job.out, job.unit))["content"],
+        balance=read_summary(balance_path(job.out, job.unit))["content"],
         signatures=read_summary(signatures_path(job.out, job.unit))["content"],
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ import orjson
 import pyarrow as pa
 
 from configs.errors import MachineError, Problem, UserError
+from data_pipeline import account
+from data_pipeline.documents_manifest import DOCUMENTS
 from data_pipeline.progress import Progress
 from data_pipeline.shards.atomic import file_xxh3
 from data_pipeline.shards.manifest import MANIFEST, Manifest, ShardEntry, parse_manifest
@@ -49,7 +51,7 @@ def verify(directory: Path, report: Progress) -> Verification:
     if data != manifest.to_json():
         found.problems.append(Problem("its bytes are not those it was written with", str(path)))
     found.problems += [Problem(what, str(path)) for what in _sums(manifest)]
-    found.problems += _stats(directory, manifest)
+    found.problems += stats(directory, manifest.corpus_id)
     found.problems += _tokenizer(directory, manifest)
     entries = [(split, entry) for split, shards in manifest.splits.items() for entry in shards]
     with report.stage("verify", sum(entry.bytes for _, entry in entries)) as stage:
@@ -69,37 +71,52 @@ def verify(directory: Path, report: Progress) -> Verification:
 
 
 def _sums(manifest: Manifest) -> Iterator[str]:
-    """Documents in = kept + rejected at every stage, and what one stage keeps the next one gets."""
-    before: dict[str, Any] | None = None
-    for stage in manifest.stages:
-        for what in ("documents", "bytes"):
-            count, name = stage[what], stage["name"]
-            rejected = sum(count["rejected"].values())
-            # Extraction and cleaning change texts, so their bytes do not add up.
-            if count["in"] != count["kept"] + rejected and (what == "documents" or name in ("dedup", "shards")):
-                yield f"stage {name}: {count['in']:,} {what} in, {count['kept']:,} kept, {rejected:,} rejected"
-            if before is not None and before[what]["kept"] != count["in"]:
-                yield f"stage {before['name']} kept {before[what]['kept']:,} {what}, stage {name} got {count['in']:,}"
-        before = stage
     entries = [entry for shards in manifest.splits.values() for entry in shards]
-    documents = sum(entry.documents for entry in entries)
-    if before is not None and before["documents"]["kept"] != documents:
-        yield f"stage {before['name']} kept {before['documents']['kept']:,} documents, the shards hold {documents:,}"
+    yield from sums(manifest.stages, sum(entry.documents for entry in entries), "shards")
     if len({entry.path for entry in entries}) != len(entries):
         yield "a shard is listed twice"
 
 
-def _stats(directory: Path, manifest: Manifest) -> Iterator[Problem]:
+def sums(stages: Sequence[account.Stage], documents: int, files: str) -> Iterator[str]:
+    """What does not add up: documents in = kept + rejected at every stage, what one stage keeps, with its copies, the
+    next one gets, and the last one kept the `documents` that the `files` hold."""
+    before: dict[str, Any] | None = None
+    for stage in stages:
+        for what in ("documents", "bytes"):
+            count, name = stage[what], stage["name"]
+            rejected = sum(count["rejected"].values())
+            # Extraction and cleaning change texts, so their bytes do not add up.
+            if count["in"] != count["kept"] + rejected and (
+                what == "documents" or name in ("filter", "dedup", "balance", "shards")
+            ):
+                yield f"stage {name}: {count['in']:,} {what} in, {count['kept']:,} kept, {rejected:,} rejected"
+            if before is not None and (given := account.handed_on(before, what)) != count["in"]:
+                yield f"stage {before['name']} handed on {given:,} {what}, stage {name} got {count['in']:,}"
+        before = stage
+    if before is not None and (given := account.handed_on(before)) != documents:
+        yield f"stage {before['name']} kept {given:,} documents, the {files} hold {documents:,}"
+
+
+def stats(directory: Path, corpus_id: str) -> Iterator[Problem]:
+    """What is wrong with stats.json: it is that of the last run, whichever product that had."""
     path = directory / "stats.json"
     try:
-        corpus_id = orjson.loads(path.read_bytes())["corpus_id"]
+        told = orjson.loads(path.read_bytes())["corpus_id"]
     except FileNotFoundError:
         return  # a corpus may travel without its statistics
     except (OSError, ValueError, KeyError, TypeError) as error:
         yield Problem(f"cannot be read: {error}", str(path))
         return
-    if corpus_id != manifest.corpus_id:
-        yield Problem(f"belongs to corpus {corpus_id}, the manifest is that of {manifest.corpus_id}", str(path))
+    if told not in (corpus_id, *_named(directory / MANIFEST), *_named(directory / DOCUMENTS)):
+        yield Problem(f"belongs to corpus {told}, the manifest is that of {corpus_id}", str(path))
+
+
+def _named(path: Path) -> list[str]:
+    """The corpus id that a manifest gives itself, if it can be read."""
+    try:
+        return [str(orjson.loads(path.read_bytes())["corpus_id"])]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _tokenizer(directory: Path, manifest: Manifest) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from configs.schema.balance import Balance
 from configs.schema.blocklists import BadWords, Urls
 from configs.schema.classifier import Classifier
 from configs.schema.private import Pii
@@ -45,3 +46,4 @@ class Clean(Section):
     bad_words: BadWords = BadWords()
     pii: Pii = Pii()
     classifiers: list[Classifier] = Field(default=[], description="fastText models of your own, each a signal")
+    balance: Balance = Balance()

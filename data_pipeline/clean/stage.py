@@ -18,7 +18,7 @@ import pyarrow as pa
 from configs.errors import Problem
 from configs.loader import Loaded
 from configs.schema.clean import Clean
-from data_pipeline.clean import bad_words, classifier, heuristics, language, pii, repair, urls
+from data_pipeline.clean import bad_words, classifier, domains, heuristics, language, pii, repair, urls
 from data_pipeline.documents import REJECT_TEXT_CHARACTERS, SCHEMA, content_hash, source_column
 from data_pipeline.outcome import Rejects, Tally
 
@@ -32,16 +32,18 @@ RULE_VERSION = [
     pii.RULE_VERSION,
     bad_words.RULE_VERSION,
     classifier.RULE_VERSION,
+    domains.RULE_VERSION,
 ]
 
 
 @dataclass
 class Cleaned:
-    """kept: rows of SCHEMA. sizes: bytes of their texts. signals: float64 [rows] each. rejected: rows of REJECT_SCHEMA;
-    both in the order they came."""
+    """kept: rows of SCHEMA. sizes: bytes of their texts. domains: of their addresses. signals: float64 [rows] each.
+    rejected: rows of REJECT_SCHEMA; both in the order they came."""
 
     kept: pa.RecordBatch
     sizes: list[int]
+    domains: list[str]
     signals: dict[str, np.ndarray]
     rejected: pa.RecordBatch
 
@@ -49,6 +51,7 @@ class Cleaned:
 def libraries(config: Clean) -> tuple[str, ...]:
     """Distributions whose versions decide what this stage hands on."""
     return (
+        *domains.LIBRARIES,
         *(urls.LIBRARIES if config.urls.enabled else ()),
         *(repair.LIBRARIES if config.repair else ()),
         *language.LIBRARIES,
@@ -140,7 +143,8 @@ def run(batch: pa.RecordBatch, source: str, config: Clean, tally: Tally, notes: 
             kept.column("text").to_pylist(), kept.column("language").to_pylist(), config.bad_words
         )
     signals |= classifier.measure(kept.column("text"), classifier.in_force(config), notes)
-    return Cleaned(kept, rows.sizes, signals, rows.rejected())
+    found_domains = [domains.domain(url) for url in kept.column("url").to_pylist()]
+    return Cleaned(kept, rows.sizes, found_domains, signals, rows.rejected())
 
 
 class _Rows:

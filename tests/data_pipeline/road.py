@@ -71,7 +71,10 @@ def outputs(corpus: Path) -> dict[str, int]:
 
     A unit's rejects take their place just before its documents, which alone say that it is finished.
     """
-    roots = [corpus / "work" / name for name in ("documents", "signals", "verdicts", "signatures", "decisions", "lots")]
+    roots = [
+        corpus / "work" / name
+        for name in ("documents", "signals", "verdicts", "signatures", "decisions", "balance", "lots")
+    ]
     files = [path for root in [*roots, corpus / "shards"] for path in root.rglob("*.arrow")]
     files += [corpus / "tokenizer" / "tokenizer.model"]
     return {str(p.relative_to(corpus)): p.stat().st_ino for p in files if p.exists() and not p.name.startswith(".")}

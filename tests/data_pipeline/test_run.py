@@ -70,7 +70,7 @@ def test_a_second_run_makes_nothing_and_says_so(copy: Path) -> None:
     assert summary["tokens"] == {split: manifest.tokens(split) for split in manifest.splits}
     assert road.outputs(copy / "corpus") == before
     assert (copy / "corpus" / "manifest.json").stat().st_ino == inode
-    for phase in ("documents", "signatures", "dedup", "lots", "shards"):
+    for phase in ("documents", "signatures", "dedup", "balance", "lots", "shards"):
         assert f"{phase}: " in said and "0 to do" in said
     assert "tokenizer: finished already" in said
 
@@ -81,7 +81,8 @@ def changed(before: dict[str, int], after: dict[str, int]) -> set[str]:
     return {"/".join(name.split("/")[:2]) if name.startswith("work") else name.split("/")[0] for name in names}
 
 
-FROM_SIGNATURES = ("work/signatures", "work/decisions", "work/lots", "tokenizer", "shards")
+FROM_BALANCE = ("work/balance", "work/lots", "tokenizer", "shards")
+FROM_SIGNATURES = ("work/signatures", "work/decisions", *FROM_BALANCE)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,9 @@ FROM_SIGNATURES = ("work/signatures", "work/decisions", "work/lots", "tokenizer"
         ("shards.target_bytes=32kB", {"shards"}),
         ("tokenizer.vocab_size=520", {"tokenizer", "shards"}),
         ("split.validation=0.2", {"work/lots", "tokenizer", "shards"}),
-        ("dedup.exact=false", {"work/decisions", "work/lots", "tokenizer", "shards"}),
+        ("dedup.exact=false", {"work/decisions", *FROM_BALANCE}),
+        ("clean.balance.max_documents_per_domain=100", {*FROM_BALANCE}),
+        ("clean.balance.upsample_domains={example.org: 2}", {"work/balance", "work/lots", "shards"}),
     ],
 )
 def test_a_changed_setting_redoes_what_depends_on_it_and_nothing_else(
