@@ -53,7 +53,7 @@ def close_shards(
         inputs=statistics.inputs(listing.units, cleaned.documents),
         config=content_config(road.loaded),
         stages=stages,
-        versions=documents_stage.versions() | shards_stage.versions(),
+        versions=documents_stage.versions(road.config) | shards_stage.versions(),
     )
     path = road.out / MANIFEST
     if not path.is_file() or path.read_bytes() != manifest.to_json():
@@ -82,7 +82,7 @@ def close_documents(road: Road, listing: Listing, cleaned: Cleaned, written: Seq
         inputs=statistics.inputs(listing.units, cleaned.documents),
         config=content_config(road.loaded),
         stages=stages,
-        versions=documents_stage.versions() | parquet_stage.versions(),
+        versions=documents_stage.versions(road.config) | parquet_stage.versions(),
     )
     write_documents_manifest(road.out, manifest)
     _remove(road, parquet_stage.stale_files(road.out, listing.units))
@@ -140,7 +140,7 @@ def _tell(
         road.progress.say(f"warning: {warning}")
     told = statistics.machine(road.began, time.monotonic() - road.started, road.timings, road.workers)
     told |= {"corpus_id": corpus_id, "inputs": statistics.listed(listing), "warnings": warnings}
-    told |= {"damaged": documents_stage.damage(cleaned.documents), **more}
+    told |= {"damaged": documents_stage.damage(cleaned.documents), "unrepeatable": statistics.unrepeatable(stages), **more}
     write_json(road.out / STATS, told)
     remove_leftovers(road.out)  # of an attempt that was still dying when this one began
     write_report(road.out)

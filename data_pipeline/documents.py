@@ -47,7 +47,7 @@ def document_id(source: str, relative_path: str, offset: int) -> bytes:
 
     relative_path: from the source's root, `/` between folders. offset: first byte of the record in the decoded
     stream; the compressed byte of its member for a WARC of one gzip member per record; the character in the source
-    text for a docstring.
+    text for a docstring; the number of the row for Parquet, Arrow and datasets.
     """
     key = f"{source}\0{relative_path}\0{offset}".encode("utf-8", "surrogateescape")
     return xxhash.xxh3_128_digest(key)

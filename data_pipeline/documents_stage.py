@@ -151,15 +151,10 @@ def warnings(summaries: Sequence[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def versions() -> dict[str, str]:
-    """Versions of all libraries that may change documents, for the manifest."""
-    from configs.schema.clean import Clean
-    from configs.schema.extract import Extract
-
-    readers = [reader_of(kind) for kind in ("installed-docs", "jsonl", "warc")]
-    return _versions(
-        {*(name for r in readers for name in r.LIBRARIES), *extract.libraries(Extract()), *clean.libraries(Clean())}
-    )
+def versions(config: Config) -> dict[str, str]:
+    """Versions of all libraries that decide the documents of this configuration, for the manifest."""
+    readers = {name for source in config.sources for name in reader_of(source.type).LIBRARIES}
+    return _versions({*readers, *extract.libraries(config.extract), *clean.libraries(config.clean)})
 
 
 def _stamp(path: Path) -> tuple[int, int]:

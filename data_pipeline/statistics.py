@@ -34,11 +34,19 @@ def warnings(
         found.append("no document was kept: the report tells the reasons")
     elif gone <= NEARLY_NOTHING * total:
         found.append(f"dedup removed {gone:,} of {total:,} documents: there are next to no equal texts")
+    for reason, count in unrepeatable(stages).items():
+        found.append(f"{count:,} pages rejected as {reason}: another run may decide otherwise on them")
     found += documents_stage.warnings(documents)
     for name, reasons in listing.left_out.items():
         for reason, left in reasons.items():
             found.append(f"source {name}: {left.files:,} files ({amount(left.bytes)}) left out: {reason}")
     return found
+
+
+def unrepeatable(stages: Sequence[account.Stage]) -> dict[str, int]:
+    """Documents by reasons that depend on the machine: the one exception to the same bytes from the same inputs."""
+    rejected = stages[0]["documents"]["rejected"]
+    return {reason: rejected[reason] for reason in ("extract_crash", "extract_timeout") if reason in rejected}
 
 
 def machine(

@@ -8,7 +8,8 @@ from typing import NamedTuple
 # URL IP-address date content-type length; version 2 has result code, checksum, location, offset, filename before the
 # length. URLs hold blanks more often than they should, so a line is read from its end.
 _TAIL = re.compile(
-    rb"(?P<ip>[0-9A-Fa-f]*[.:][0-9A-Fa-f.:]{1,44}) (?P<date>\d{8,20}) (?P<type>\S{1,200}) (?:\S+ \S+ \S+ \S+ \S+ )?(?P<length>\S{1,20})\s*\Z"
+    rb"(?P<ip>[0-9A-Fa-f]*[.:][0-9A-Fa-f.:]{1,44}) (?P<date>\d{8,20}) (?P<type>\S{1,200}) "
+    rb"(?:\S+ \S+ \S+ \S+ \S+ )?(?P<length>\S{1,20})\s*\Z"
 )
 _SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]{0,20}:")
 _TAIL_LIMIT = 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import signal
@@ -16,6 +17,7 @@ from data_pipeline.shards import load_manifest
 from data_pipeline.verify import verify
 from tests.conftest import absent
 from tests.data_pipeline import road
+from tests.data_pipeline.raw import page
 
 KILLS = 20
 
@@ -40,6 +42,21 @@ def test_a_disk_that_fills_up_is_named_and_with_room_the_same_command_goes_on(ma
     assert "No space left on device" in done.stderr and "make room" in done.stderr and "Traceback" not in done.stderr
     assert "finished already" in done.stderr
     assert road.content(kept) == road.content(made / "corpus")
+
+
+def test_a_page_that_hangs_the_extractor_is_told_as_the_exception_to_the_same_bytes(tmp_path: Path) -> None:
+    prose = "The mill stands by the river, and the wheel that turns it has been there for years. " * 9
+    (tmp_path / "a.warc").write_bytes(page("<div>" * 300_000) + page(prose))
+    (tmp_path / "data.yaml").write_text(
+        "sources: [{name: s, type: warc, paths: [a.warc]}]\nextract: {max_depth: 1000000, max_nodes: 10000000, time_limit: 0.5}\n"
+        "data: {dir: out, product: documents}\n"
+    )
+    done = road.millrace(tmp_path, "data", "run", "data.yaml", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["documents_kept"] == 1
+    assert "1 pages rejected as extract_timeout: another run may decide otherwise" in done.stderr
+    stats = json.loads((tmp_path / "out" / "stats.json").read_text())
+    assert stats["unrepeatable"] == {"extract_timeout": 1}
 
 
 @pytest.mark.slow
