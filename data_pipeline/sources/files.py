@@ -181,8 +181,14 @@ def _below(directory: str, suffixes: tuple[str, ...], found: Found) -> list[str]
     def refuse(error: OSError) -> None:
         found.problems.append(Problem(f"cannot list the directory: {error.strerror}", str(error.filename)))
 
-    for folder, folders, names in os.walk(directory, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    seen: set[str] = set()  # folders by their real place: links are followed, and may lead in a circle
+    for folder, folders, names in os.walk(directory, onerror=refuse, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in names:
             path = os.path.join(folder, name)  # noqa: PTH118
             if name.lower().endswith(endings) and not name.startswith("."):
@@ -227,7 +233,7 @@ def _nothing(entry: str, suffixes: tuple[str, ...], kind: str) -> Problem:
 def _likely(directory: str, kind: str) -> str:
     """The type whose files a directory holds most of; "" where it holds none."""
     counts: dict[str, int] = {}
-    for _, _, names in os.walk(os.path.expanduser(directory)):  # noqa: PTH111
+    for _, _, names in os.walk(os.path.expanduser(directory), followlinks=False):  # noqa: PTH111
         for other, suffixes in _KINDS.items():
             if other != kind:
                 counts[other] = counts.get(other, 0) + sum(n.lower().endswith(_endings(suffixes)) for n in names)

@@ -186,6 +186,14 @@ def test_the_identity_of_a_unit_does_not_know_where_it_lies(tmp_path):
     assert one[0].identity == two[0].identity and one[0].path != two[0].path
 
 
+def test_links_to_folders_are_followed_and_a_circle_of_them_ends(tmp_path):
+    write(tmp_path / "elsewhere" / "deep" / "a.jsonl")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "deep" / "back").symlink_to(tmp_path / "in")
+    assert [unit.relative_path for unit in list_units(config(tmp_path / "in"))] == ["linked/deep/a.jsonl"]
+
+
 def test_outputs_are_named_by_what_a_unit_is_and_at_most_a_thousand_lie_in_a_directory(tmp_path):
     for name in ("b", "c"):
         write(tmp_path / "in" / f"{name}.jsonl")
