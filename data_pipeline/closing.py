@@ -158,7 +158,7 @@ def _summed(road: Road, stages: Sequence[account.Stage], warnings: list[str]) ->
     }
 
 
-_WORK = ("documents", "signals", "rejects", "verdicts", "signatures", "decisions", "balance", "lots")
+_WORK = ("documents", "signals", "rejects", "verdicts", "signatures", "decisions", "balance", "lots", "files")
 
 
 def _stale_work(out: Path, listing: Listing) -> list[Path]:

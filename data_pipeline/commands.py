@@ -70,23 +70,24 @@ def verify(directory: Corpus, as_json: AsJson = False) -> None:
     """Reread a whole corpus against its manifest. Exit status 1 where anything is damaged, with all of it listed."""
     from dataclasses import asdict
 
-    from data_pipeline import verify as checking
     from data_pipeline.progress import Progress
+    from data_pipeline.verify_documents import verify_all
 
-    found = checking.verify(directory, Progress())
+    every = verify_all(directory, Progress())
+    problems = [problem for found in every for problem in found.problems]
     if as_json:
-        _print({"ok": not found.problems, **asdict(found)}, True)
+        first, *others = [{"ok": not found.problems, **asdict(found)} for found in every]
+        _print({**first, "ok": not problems, **({"others": others} if others else {})}, True)
     else:
-        for problem in found.problems:
+        for problem in problems:
             typer.echo(f"damaged: {problem.what}\n  --> {problem.where}")
-        count = (
-            f"{found.shards:,} shards, {found.documents:,} documents, {found.tokens:,} tokens, {found.bytes:,} bytes"
-        )
-        end = f"{len(found.problems)} problems" if found.problems else f"all as written, corpus {found.corpus_id}"
-        typer.echo(f"{count}: {end}")
-        if found.problems:
+        for found in every:
+            wrong = f"{len(found.problems)} problems"
+            end = wrong if found.problems else f"all as written, corpus {found.corpus_id}"
+            typer.echo(f"{found.counted}: {end}")
+        if problems:
             typer.echo("go on: the command that made the corpus makes what is damaged again, once it is removed")
-    if found.problems:
+    if problems:
         raise typer.Exit(1)
 
 

@@ -2,18 +2,21 @@
 
 documents/SOURCE/... holds rows of documents.SCHEMA in the order of the unit. A unit of which nothing was kept has a
 file without rows: it too is finished.
+
+work/files/... holds what was written of each, with the hash of its bytes as they were: a file that is damaged later is
+never listed as if it were sound.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -23,7 +26,14 @@ from data_pipeline.columns import column
 from data_pipeline.documents import SCHEMA
 from data_pipeline.documents_manifest import FileEntry
 from data_pipeline.kept import kept_batches, kept_content
-from data_pipeline.output import FINGERPRINT_KEY, SUMMARY_KEY, AtomicFile, fingerprint, read_summary
+from data_pipeline.output import (
+    FINGERPRINT_KEY,
+    AtomicFile,
+    fingerprint,
+    read_fingerprint,
+    read_summary,
+    write_arrow,
+)
 from data_pipeline.pool import Job, advance
 from data_pipeline.shards.atomic import PARTIAL, file_xxh3
 from data_pipeline.units import Unit, unit_path
@@ -35,6 +45,10 @@ FOLDER = "documents"
 def parquet_path(out: Path, unit: Unit) -> Path:
     """Where the unit's Parquet file lies."""
     return unit_path(out / FOLDER, unit, ".parquet")
+
+
+def _record_path(job: Job) -> Path:
+    return unit_path(job.out / "work" / "files", job.unit)
 
 
 def process(job: Job) -> dict[str, Any]:
@@ -57,24 +71,34 @@ def process(job: Job) -> dict[str, Any]:
                 documents += len(rows)
                 size += int(pc.sum(pc.binary_length(rows.column("text"))).as_py())
                 writer.write_batch(rows.replace_schema_metadata(schema.metadata))
-            summary = {"documents": _count(documents), "bytes": _count(size)}
-            writer.add_key_value_metadata({SUMMARY_KEY: orjson.dumps(summary)})
             writer.close()
         target.commit()
     finally:
         target.abandon()
-    return _with_entry(job, summary)
+    entry = FileEntry(
+        path=str(path.relative_to(job.out)).replace(os.sep, "/"),
+        source=job.unit.source,
+        documents=documents,
+        text_bytes=size,
+        bytes=path.stat().st_size,
+        xxh3=file_xxh3(path),
+    )
+    found = {"documents": _count(documents), "bytes": _count(size), "entry": asdict(entry)}
+    return _read(write_arrow(_record_path(job), pa.schema([]), [], _fingerprint(job), lambda: found))
 
 
 def finished(job: Job) -> dict[str, Any] | None:
-    """The summary of a unit's file if it is whole and follows from what is kept now, else None."""
-    try:
-        known = pq.read_metadata(parquet_path(job.out, job.unit)).metadata or {}
-        if known.get(FINGERPRINT_KEY) != _fingerprint(job).encode():
-            return None
-        return _with_entry(job, orjson.loads(known[SUMMARY_KEY]))
-    except (OSError, pa.ArrowException, ValueError, KeyError):
+    """The summary of a unit's file if it is there and follows from what is kept now, else None. Rows are not reread."""
+    key, path = _fingerprint(job), parquet_path(job.out, job.unit)
+    if read_fingerprint(_record_path(job)) != key:
         return None
+    found = _read(read_summary(_record_path(job)))
+    try:
+        known = pq.read_metadata(path).metadata or {}
+        same = known.get(FINGERPRINT_KEY) == key.encode() and path.stat().st_size == found["entry"].bytes
+    except (OSError, pa.ArrowException):
+        return None
+    return found if same else None
 
 
 def stale_files(out: Path, units: Sequence[Unit]) -> list[Path]:
@@ -89,17 +113,8 @@ def versions() -> dict[str, str]:
     return {"pyarrow": version("pyarrow")}
 
 
-def _with_entry(job: Job, summary: dict[str, Any]) -> dict[str, Any]:
-    path = parquet_path(job.out, job.unit)
-    entry = FileEntry(
-        path=str(path.relative_to(job.out)).replace(os.sep, "/"),
-        source=job.unit.source,
-        documents=summary["documents"]["kept"],
-        text_bytes=summary["bytes"]["kept"],
-        bytes=path.stat().st_size,
-        xxh3=file_xxh3(path),
-    )
-    return {**summary, "entry": entry}
+def _read(record: dict[str, Any]) -> dict[str, Any]:
+    return {**record, "entry": FileEntry(**record["entry"])}
 
 
 def _count(number: int | np.integer) -> dict[str, Any]:

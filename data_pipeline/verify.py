@@ -32,6 +32,11 @@ class Verification:
     bytes: int = 0
     problems: list[Problem] = field(default_factory=list)
 
+    @property
+    def counted(self) -> str:
+        """How much was checked, in a few words."""
+        return f"{self.shards:,} shards, {self.documents:,} documents, {self.tokens:,} tokens, {self.bytes:,} bytes"
+
 
 def verify(directory: Path, report: Progress) -> Verification:
     """Rereads manifest, tokenizer and every shard. UserError: there is no corpus in `directory`."""
