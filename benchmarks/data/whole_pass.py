@@ -20,9 +20,9 @@ from configs.errors import MachineError
 
 _SECTIONS = ("gopher_quality", "gopher_repetition", "c4", "fineweb", "lines", "pii")
 _LARGER = 4  # times the input, for the second measurement of memory
-_UNITS = 8  # for two workers
+_UNITS = 16  # for two workers
 _IDLE = 0.05  # share of the machine's time that others may take where the clock on the wall is believed
-_OWN_CPU_PER_MB = 0.4  # seconds, about: to choose how many copies of the text a run of `seconds` needs
+_OWN_CPU_PER_MB = 0.15  # seconds, about: to choose how many copies of the text a run of `seconds` needs
 
 
 def whole_pass(inputs: Inputs, seconds: float, repeats: int, say: Say) -> Measured:
@@ -45,8 +45,8 @@ def whole_pass(inputs: Inputs, seconds: float, repeats: int, say: Say) -> Measur
     run_large = _run(inputs.directory, large, 1, whole_file)
     peaks[_text_bytes(large)] = run_large["anonymous_mb"]
     say("memory per worker: " + ", ".join(f"{mb:.0f} MB on {n / MEGA:.0f} MB of text" for n, mb in peaks.items()))
-    unit = small.stat().st_size // _UNITS + 1
-    workers = _compared(*(_run(inputs.directory, small, count, unit) for count in (1, 2)))
+    unit = large.stat().st_size // _UNITS + 1
+    workers = _compared(*(_run(inputs.directory, large, count, unit) for count in (1, 2)))
     judged = f"{workers['speedup']:.2f} times" if workers["speedup"] is not None else "not judged, others were at work"
     say(f"two workers against one on the wall: {judged}; by their processor time {workers['by_cpu']:.2f} times")
     more = {
@@ -80,7 +80,8 @@ def _run(directory: Path, lines: Path, workers: int, unit_bytes: int) -> dict[st
     with lines.open("rb") as whole:
         warm_lines.write_bytes(b"".join(line for line, _ in zip(whole, range(20), strict=False)))
     config = _config(out, lines, workers, unit_bytes)
-    warm = _config(out.with_name(out.name + "-warm"), warm_lines, 1, unit_bytes)
+    # One unit for each worker: the server that workers are forked from starts, and imports, now.
+    warm = _config(out.with_name(out.name + "-warm"), warm_lines, workers, warm_lines.stat().st_size // workers + 1)
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "benchmarks.data.one_pass", str(config), str(warm)],
         stdout=subprocess.PIPE,
@@ -97,7 +98,7 @@ def _run(directory: Path, lines: Path, workers: int, unit_bytes: int) -> dict[st
             f"a whole pass ended with status {process.returncode}", str(config), go_on="its message stands above"
         )
     found: dict[str, Any] = json.loads(said.splitlines()[-1])
-    children = [used for one, used in watch.cpu_seconds.items() if one != process.pid]
+    children = [used for one, used in watch.used_since(found["began"]).items() if one != process.pid]
     found["anonymous_mb"] = max(watch.anonymous.values(), default=0) / MEGA
     found["all_cpu_seconds"] = found["cpu_seconds"] + sum(children)
     found["busiest_child_cpu_seconds"] = max(children, default=0.0)

@@ -11,6 +11,8 @@ the step alone: not the imports, nor the models' first use. What is installed he
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import resource
 import sys
@@ -142,7 +144,8 @@ def whole_pass(path: Path, model: str) -> Callable[[], dict[str, Any]]:
                 ParquetWriter(f"{out}/documents"),
             ]
             begin = cpu_seconds()
-            LocalPipelineExecutor(steps, tasks=1, workers=1, logging_dir=f"{out}/logs").run()
+            with contextlib.redirect_stderr(io.StringIO()):  # the executor makes loggers of its own
+                LocalPipelineExecutor(steps, tasks=1, workers=1, logging_dir=f"{out}/logs").run()
             return {"cpu": cpu_seconds() - begin, "documents": len(documents(path)), "bytes": size}
 
     once(1)
