@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY, absent
+from tests.data_pipeline.raw import page
 
 README = (REPOSITORY / "README.md").read_text()
 
@@ -102,6 +103,10 @@ def test_every_command_of_the_readme_works_as_shown(tmp_path: Path) -> None:
         "COLUMNS": "120",
     }
     (tmp_path / ".venv").symlink_to(sys.prefix)
+    (tmp_path / "crawl").mkdir()
+    prose = "<p>The mill stands by the river, and the wheel that turns it has been there for years. It is page {}.</p>"
+    pages = [page(f"<html><body>{prose.format(n) * 6}</body></html>") for n in range(5)]
+    (tmp_path / "crawl" / "a.warc").write_bytes(b"".join(pages))
     for name, text in files().items():
         (tmp_path / name).write_text(text)
     listed = commands()
@@ -147,5 +152,16 @@ def test_every_preset_and_link_of_the_readme_exists() -> None:
 
 
 def test_the_readme_names_every_command() -> None:
-    for command in ("demo", "data run", "data verify", "data locate", "train", "generate", "check", "config", "bench mfu"):
+    for command in (
+        "demo",
+        "data run",
+        "data verify",
+        "data locate",
+        "data decide",
+        "train",
+        "generate",
+        "check",
+        "config",
+        "bench mfu",
+    ):
         assert f"millrace {command}" in README or f"make {command}" in README, command
