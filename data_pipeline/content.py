@@ -55,6 +55,9 @@ class ContentHash:
         elif pa.types.is_list(kind) or pa.types.is_large_list(kind):
             self._lengths(path, np.asarray(column.offsets))
             self._feed(path + ".item", column.flatten())
+        elif pa.types.is_struct(kind):
+            for index in range(kind.num_fields):
+                self._feed(f"{path}.{kind.field(index).name}", column.field(index))
         elif pa.types.is_fixed_size_binary(kind):
             width, data = kind.byte_width, column.buffers()[1]
             first, last = column.offset * width, (column.offset + len(column)) * width

@@ -22,6 +22,15 @@ SCHEMA = pa.schema(
 CANDIDATE_SCHEMA = SCHEMA.append(pa.field("offset", pa.int64(), nullable=False))
 """A document on its way through the stages of a unit: with its record's offset, which rejected rows keep."""
 
+SPAN = pa.struct(
+    [
+        pa.field("start", pa.int64(), nullable=False),
+        pa.field("end", pa.int64(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+    ]
+)
+"""Characters [start, end) of a text, and what was found there."""
+
 REJECT_SCHEMA = pa.schema(
     [
         pa.field("id", pa.binary(16), nullable=False),
@@ -32,10 +41,13 @@ REJECT_SCHEMA = pa.schema(
         pa.field("value", pa.float64(), nullable=False),
         pa.field("text", pa.large_string(), nullable=False),
         pa.field("offset", pa.int64(), nullable=False),
+        pa.field("spans", pa.list_(pa.field("item", SPAN, nullable=False)), nullable=False),
     ]
 )
 """A rejected document: the rule that refused it and the value that rule measured. `text` is clipped to
-`REJECT_TEXT_CHARACTERS`, and "" for rules that guard private things. `offset` is the record's, as in `document_id`."""
+`REJECT_TEXT_CHARACTERS`. Of what a rule on private things refuses, `text` and `url` are "", and `spans` says where the
+rule found them in the text it read (repaired, without the lines removed). `offset` is the record's, as in
+`document_id`."""
 
 REJECT_TEXT_CHARACTERS = 2000
 

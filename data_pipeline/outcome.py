@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,14 +50,24 @@ class Rejects:
 
     def __init__(self, source: str, stage: str) -> None:
         self._source, self._stage = source, stage
-        self._rows: list[tuple[bytes, str, str, float, str, int]] = []
+        self._rows: list[tuple[bytes, str, str, float, str, int, list[tuple[int, int, str]]]] = []
 
-    def add(self, id: bytes, url: str, reason: str, value: float, text: str, offset: int) -> None:
-        self._rows.append((id, url, reason, value, text[:REJECT_TEXT_CHARACTERS], offset))
+    def add(
+        self,
+        id: bytes,
+        url: str,
+        reason: str,
+        value: float,
+        text: str,
+        offset: int,
+        spans: Iterable[tuple[int, int, str]] = (),
+    ) -> None:
+        """spans: (start, end, kind) of what the rule found in the text."""
+        self._rows.append((id, url, reason, value, text[:REJECT_TEXT_CHARACTERS], offset, list(spans)))
 
     def batch(self) -> pa.RecordBatch:
-        ids, urls, reasons, values, texts, offsets = (
-            zip(*self._rows, strict=True) if self._rows else ((), (), (), (), (), ())
+        ids, urls, reasons, values, texts, offsets, spans = (
+            zip(*self._rows, strict=True) if self._rows else ((), (), (), (), (), (), ())
         )
         columns = {
             "id": ids,
@@ -67,5 +78,6 @@ class Rejects:
             "value": values,
             "text": texts,
             "offset": offsets,
+            "spans": [[{"start": start, "end": end, "kind": kind} for start, end, kind in found] for found in spans],
         }
         return pa.RecordBatch.from_pydict(columns, schema=REJECT_SCHEMA)

@@ -24,7 +24,7 @@ from data_pipeline.outcome import Rejects, Tally
 
 NAME = "clean"
 RULE_VERSION = [
-    1,
+    2,
     urls.RULE_VERSION,
     repair.RULE_VERSION,
     language.RULE_VERSION,
@@ -98,8 +98,9 @@ def signal_names(config: Clean) -> list[str]:
 def run(batch: pa.RecordBatch, source: str, config: Clean, tally: Tally, notes: dict[str, int]) -> Cleaned:
     """batch: CANDIDATE_SCHEMA. kept: with language and content hash filled in.
 
-    Rejected: `max_bytes` (value: bytes), those of `urls.refuse` (without text), `empty` (after repair, or without a line
-    left; value: bytes before), `pii_{kind}` of kinds to drop (value: how many; without text). notes: counts of documents
+    Rejected: `max_bytes` (before repair or after it; value: bytes), those of `urls.refuse` (without text; `opt_out` also
+    without address), `empty` (after repair, or without a line left; value: bytes before), `pii_{kind}` of kinds to drop
+    (value: how many; without text and address, with the places). notes: counts of documents
     by what befell them, such as `repaired`, of lines removed and of personal data found, by kind.
     """
     rows = _Rows(batch, source, config, tally)
@@ -115,6 +116,9 @@ def run(batch: pa.RecordBatch, source: str, config: Clean, tally: Tally, notes: 
         if mended:
             note(notes, "repaired")
         rows.texts[place] = text.strip()
+        # NFC may take a text to three times its bytes (U+1D160), and repair writes in full what was damaged.
+        if _bytes(rows.texts[place]) > config.max_bytes:
+            rows.reject(place, "max_bytes", _bytes(rows.texts[place]))
     languages = [
         language.detect(text, config.language_model) if text else ("", 0.0) for text in rows.select(rows.texts)
     ]
@@ -132,7 +136,8 @@ def run(batch: pa.RecordBatch, source: str, config: Clean, tally: Tally, notes: 
             for kind, count in found.counts.items():
                 note(notes, f"pii {kind}", count)
             if found.drop:
-                rows.reject(place, f"pii_{found.drop}", found.counts[found.drop], withheld=True)
+                spans = [span for span in found.spans if span.kind == found.drop]
+                rows.reject(place, f"pii_{found.drop}", found.counts[found.drop], withheld=True, spans=spans)
             else:
                 rows.texts[place] = found.text
     kept = rows.kept()
@@ -159,7 +164,7 @@ class _Rows:
         self.sizes: list[int] = []
         self._stay = [True] * len(self.texts)
         self._before = list(self._stay)
-        self._rejected: dict[int, tuple[str, float, str]] = {}
+        self._rejected: dict[int, tuple[str, float, str, Sequence[pii.Span]]] = {}
 
     def places(self) -> list[int]:
         """Of the documents not rejected so far."""
@@ -169,13 +174,15 @@ class _Rows:
         """The values of the documents not rejected so far."""
         return [value for value, stays in zip(values, self._stay, strict=True) if stays]
 
-    def reject(self, place: int, reason: str, value: float, withheld: bool = False) -> None:
-        """The document at `place` goes no further. withheld: no text of it is kept."""
+    def reject(
+        self, place: int, reason: str, value: float, withheld: bool = False, spans: Sequence[pii.Span] = ()
+    ) -> None:
+        """The document at `place` goes no further. withheld: no text of it is kept. spans: what was found in it."""
         text = "" if withheld else self.texts[place] or self._batch.column("text")[place].as_py()
         if self._config.pii.enabled:
             text = pii.masked(text, REJECT_TEXT_CHARACTERS)
         self._stay[place] = False
-        self._rejected[place] = (reason, value, text)
+        self._rejected[place] = (reason, value, text, spans)
         self._tally.reject(reason, self.entered[place])
 
     def measured(self, texts: Sequence[str], languages: Sequence[str]) -> None:
@@ -216,8 +223,10 @@ class _Rows:
         """Rows of REJECT_SCHEMA."""
         rejects = Rejects(self._source, NAME)
         ids, offsets = self._batch.column("id"), self._batch.column("offset")
-        for place, (reason, value, text) in sorted(self._rejected.items()):
-            rejects.add(ids[place].as_py(), self.urls[place], reason, value, text, offsets[place].as_py())
+        for place, (reason, value, text, spans) in sorted(self._rejected.items()):
+            # An address may spell what its page is refused for, and owners who opted out want no trace of theirs.
+            url = "" if reason == "opt_out" or reason.startswith("pii_") else self.urls[place]
+            rejects.add(ids[place].as_py(), url, reason, value, text, offsets[place].as_py(), spans)
         return rejects.batch()
 
 

@@ -69,6 +69,13 @@ def test_a_document_over_the_bound_is_refused_before_it_is_segmented(monkeypatch
     assert outcome.rejected.to_pylist()[0]["value"] == 1002 and seen == [1]
 
 
+def test_a_text_that_grows_over_the_bound_by_its_normal_form_is_refused_before_it_is_segmented() -> None:
+    grows = "\U0001d160" * 250
+    outcome, counts, _ = clean(grows, GOOD, max_bytes=1000)
+    assert [row["value"] for row in outcome.rejected.to_pylist()] == [3000] and outcome.kept.num_rows == 1
+    assert counts["documents"] == {"in": 2, "kept": 1, "rejected": {"max_bytes": 1}}
+
+
 def test_mojibake_is_mended_and_counted() -> None:
     outcome, _, notes = clean("short", "Ã©")
     assert [row["text"] for row in outcome.kept.to_pylist()] == ["short", "é"]
@@ -83,7 +90,9 @@ def test_personal_data_is_masked_or_drops_the_document_and_is_kept_nowhere() -> 
     assert dict(kept[1]["metadata"])["content_hash"] == content_hash(kept[1]["text"]).hex()
     outcome, counts, _ = clean(GOOD, private, pii={"enabled": True, "kinds": {"email": "drop"}})
     [row] = outcome.rejected.to_pylist()
-    assert (row["reason"], row["value"], row["text"], row["offset"]) == ("pii_email", 1, "", 1)
+    assert (row["reason"], row["value"], row["text"], row["url"], row["offset"]) == ("pii_email", 1, "", "", 1)
+    [span] = row["spans"]
+    assert private[span["start"] : span["end"]] == "jane.doe@mill.example.org" and span["kind"] == "email"
     assert counts["documents"]["rejected"] == {"pii_email": 1} and outcome.kept.num_rows == 1
     outcome, _, _ = clean(f"jane.doe@mill.example.org {'x' * 900}", pii={"enabled": True}, max_bytes=500)
     assert "jane" not in outcome.rejected.to_pylist()[0]["text"]
@@ -97,7 +106,7 @@ def test_addresses_and_bad_words_of_the_users_lists_are_refused_and_decided(tmp_
     settings |= {"bad_words": {"enabled": True, "lists": [str(tmp_path / "en")]}}
     outcome, counts, _ = clean(GOOD, GOOD, GOOD, prefix="https://", **settings)
     assert counts["documents"]["rejected"] == {"opt_out": 1, "url_domain": 1}
-    assert [row["text"] for row in outcome.rejected.to_pylist()] == ["", ""]
+    assert [(row["text"], row["url"]) for row in outcome.rejected.to_pylist()] == [("", "https://u1"), ("", "")]
     config = Clean.model_validate(settings)
     assert list(outcome.signals) == stage.signal_names(config) and outcome.signals["bad_words"][0] == 4
     table = rules.in_force(config)
