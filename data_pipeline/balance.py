@@ -30,6 +30,7 @@ from configs.schema.tree import Config
 from data_pipeline.caps import Bars, Part, find_bars
 from data_pipeline.clean import language
 from data_pipeline.clean.domains import domain
+from data_pipeline.clean.language_codes import code
 from data_pipeline.columns import coded, column
 from data_pipeline.dedup.decisions import decisions_path
 from data_pipeline.dedup.signatures import signatures_path
@@ -108,6 +109,7 @@ def _languages(loaded: Loaded, key: str, names: Sequence[str]) -> list[Problem]:
     for name in names:
         if name not in known and name:  # "": texts without letters
             near = difflib.get_close_matches(name, sorted(known), 3, 0.4) or sorted(known)[:3]
+            near = [iso for iso in (code(f"{name}_Latn"),) if iso in known] or near  # of three letters
             what = f"the language model never answers {name!r}, so {key} would change nothing for it"
             hint = f"it knows {len(known)} codes, such as {', '.join(near)}"
             found.append(Problem(what, loaded.where(key), hint))

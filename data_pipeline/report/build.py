@@ -11,7 +11,7 @@ from data_pipeline.account import rejected
 from data_pipeline.clean import pii
 from data_pipeline.output import write_bytes
 from data_pipeline.progress import amount
-from data_pipeline.report import measured, page, samples, view
+from data_pipeline.report import measured, page, samples, shares, view
 from data_pipeline.report.page import escaped, shown
 from data_pipeline.report.view import View
 from data_pipeline.shards import Manifest, ShardReader
@@ -27,8 +27,9 @@ def write_report(directory: Path) -> Path:
     seen = view.load(directory)
     parts = [_head(seen), _warnings(seen.stats), _funnel(seen), _reasons(seen)]
     parts.append(_sources(seen) if seen.manifest is None else _splits(seen, seen.manifest))
+    parts.append(shares.tables(seen))
     if seen.measured is not None:
-        parts += [measured.languages(seen.measured), measured.lengths(seen.measured)]
+        parts.append(measured.lengths(seen.measured))
     if seen.manifest is not None:
         parts.append(_lengths(directory, seen.manifest))
     parts += [_kept(seen), _rejected(directory)]
@@ -46,12 +47,15 @@ def _head(seen: View) -> str:
     first = seen.stages[0]["documents"]["in"] if seen.stages else 0
     documents = seen.stages[-1]["documents"]["kept"] if seen.stages else 0
     duplicates = sum(rejected(stage) for stage in seen.stages if stage["name"] == "dedup")
+    copies = sum(stage.get("copies", {}).get("documents", 0) for stage in seen.stages)
     figures = [
         ("documents read", f"{first:,}"),
-        ("documents kept", f"{documents:,}"),
-        ("share kept", f"{documents / first:.1%}" if first else "-"),
+        ("documents kept, with copies" if copies else "documents kept", f"{documents:,}"),
+        ("share kept", f"{_share_kept(seen):.1%}" if first else "-"),
         ("duplicates removed", f"{duplicates:,}"),
     ]
+    if copies:
+        figures.append(("copies added", f"{copies:,}"))
     if seen.manifest is not None:
         tokens = sum(map(seen.manifest.tokens, seen.manifest.splits))
         figures += [("tokens", f"{tokens:,}"), ("vocabulary", f"{seen.manifest.vocab_size:,}")]
@@ -65,6 +69,13 @@ def _head(seen: View) -> str:
         f"<h1>Corpus report</h1><p class='soft'>{names}. {made}{took}.<br>"
         f"Corpus id <span class='mono'>{escaped(seen.corpus_id)}</span></p>" + page.cards(figures)
     )
+
+
+def _share_kept(seen: View) -> float:
+    """Of the documents read, each counted once."""
+    last = next((stage for stage in reversed(seen.stages) if stage["name"] != "shards"), seen.stages[-1])
+    copied = any(stage.get("copies", {}).get("documents") for stage in seen.stages)
+    return float((last if copied else seen.stages[-1])["documents"]["kept"] / seen.stages[0]["documents"]["in"])
 
 
 def _warnings(stats: dict[str, Any]) -> str:

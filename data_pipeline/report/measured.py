@@ -1,4 +1,4 @@
-"""Sections on what was measured: the rules with what other thresholds would keep, lengths, languages."""
+"""Sections on what was measured: the rules with what other thresholds would keep, and lengths."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from configs.schema.clean import Clean
 from data_pipeline import spread
 from data_pipeline.clean import rules
 from data_pipeline.clean.rule import Rule
-from data_pipeline.progress import amount
 from data_pipeline.report import page
 from data_pipeline.report.page import escaped
 from data_pipeline.report.view import Measured
 
 _FACTORS = (0.25, 0.5, 0.75, 1.33, 2.0, 4.0)
-_LANGUAGES = 40
 
 
 def thresholds(measured: Measured, clean: Clean) -> str:
@@ -109,30 +107,6 @@ def lengths(measured: Measured) -> str:
     chart = page.histogram([counts.get(power, 0) for power in span], [_size(power) for power in span])
     title = "All documents measured, by bytes of text; each column from its label to the next"
     return f'<h2>Length of texts</h2><div class="panel rules"><h3>{title}</h3>{chart}</div>'
-
-
-def languages(measured: Measured) -> str:
-    """What the rules keep of each language: a rule made for one may empty another."""
-    found = sorted(measured.languages.items(), key=lambda item: (-item[1]["in"], item[0]))
-    if not found:
-        return ""
-    whole = found[0][1]["in"]
-    rows = []
-    for code, count in found[:_LANGUAGES]:
-        share = f"{count['kept'] / count['in']:.1%}" if count["in"] else ""
-        bar = page.bar(count["kept"], count["in"] - count["kept"], whole)
-        sizes = [amount(count["bytes_in"]), amount(count["bytes_kept"])]
-        rows.append([escaped(code or "none found"), bar, f"{count['in']:,}", f"{count['kept']:,}", share, *sizes])
-    rest = found[_LANGUAGES:]
-    if rest:
-        total, kept = (sum(count[key] for _, count in rest) for key in ("in", "kept"))
-        sizes = [amount(sum(count[key] for _, count in rest)) for key in ("bytes_in", "bytes_kept")]
-        share = f"{kept / total:.1%}" if total else ""
-        rows.append(
-            [f"{len(rest):,} others", page.bar(kept, total - kept, whole), f"{total:,}", f"{kept:,}", share, *sizes]
-        )
-    head = ["language", "", "documents", "kept", "share kept", "text", "text kept"]
-    return f'<h2>Languages</h2><div class="panel">{page.table(head, rows, range(2, 7), (1,))}</div>'
 
 
 def _size(power: int) -> str:

@@ -40,7 +40,8 @@ th.n,td.n{text-align:right;white-space:nowrap}
 td.bar{width:34%;padding-right:0}
 .rules td.bar{width:15%;padding-right:12px}
 .rules td:last-child{width:26%}
-.rules+.rules{margin-top:16px}
+.rules+.rules,.groups+.groups{margin-top:16px}
+.groups td.bar{width:18%;padding-right:12px}
 svg{display:block;width:100%}
 .cell{display:inline-block;white-space:nowrap;margin-right:14px;font-size:13px;color:var(--soft)}
 .cell b{color:var(--ink);font-weight:600}

@@ -94,6 +94,9 @@ def _rejects(work: Path) -> Iterator[Example]:
         yield from _filtered(path, work / "documents" / path.relative_to(work / "verdicts"))
     for path in _spread(sorted((work / "decisions").glob("*/*/*.arrow"))):
         yield from _duplicates(path, work / "documents" / path.relative_to(work / "decisions"))
+    for path in _spread(sorted((work / "balance").glob("*/*/*.arrow"))):
+        place = path.relative_to(work / "balance")
+        yield from _capped(path, work / "decisions" / place, work / "documents" / place)
 
 
 def _filtered(verdicts: Path, documents: Path) -> Iterator[Example]:
@@ -120,6 +123,23 @@ def _duplicates(decisions: Path, documents: Path) -> Iterator[Example]:
     for doc_id, row in itertools.islice(_rows(documents, gone), REJECTED_PER_REASON):
         note = f"copy of {gone[doc_id]['kept_id'].hex()}"
         yield Example(doc_id.hex(), row["url"], row["source"], "dedup", gone[doc_id]["reason"], note, row["text"])
+
+
+def _capped(balance: Path, decisions: Path, documents: Path) -> Iterator[Example]:
+    reasons = [reason for batch in _batches(balance) for reason in batch.column("reason").to_pylist()]
+    if not any(reasons):
+        return
+    ids = [doc_id for batch in _batches(decisions) for doc_id in batch.column("id").to_pylist()]
+    few: dict[bytes, str] = {}
+    left: dict[str, int] = {}
+    for doc_id, reason in zip(ids, reasons, strict=False):  # a missing file costs its samples only
+        if reason:
+            left[reason] = left.get(reason, REJECTED_PER_REASON) - 1
+            if left[reason] >= 0:
+                few[doc_id] = reason
+    for doc_id, row in _rows(documents, few):
+        note = "others of smaller lot fill the cap"
+        yield Example(doc_id.hex(), row["url"], row["source"], "balance", few[doc_id], note, row["text"])
 
 
 def _rows(documents: Path, wanted: Container[bytes]) -> Iterator[tuple[bytes, dict[str, Any]]]:

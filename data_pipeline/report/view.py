@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import orjson
 
 from configs.errors import MachineError
 from configs.schema.clean import Clean
-from data_pipeline import spread
+from data_pipeline import domain_counts, spread
 from data_pipeline.account import Stage
 from data_pipeline.documents_manifest import DOCUMENTS, DocumentsManifest, load_documents_manifest
 from data_pipeline.output import read_summary
@@ -23,11 +22,13 @@ from data_pipeline.spread import Spread
 @dataclass(frozen=True)
 class Measured:
     """Sums over the units in work/. spreads: by signal. rules: by reason, {"refused", "only"}. languages: by code,
-    {"in", "kept", "bytes_in", "bytes_kept"}."""
+    {"in", "kept", "bytes_in", "bytes_kept", "end", "bytes_end"}, the last two after caps. domains: what the verdicts
+    count, then documents and bytes after caps."""
 
     spreads: dict[str, Spread]
     rules: dict[str, dict[str, int]]
     languages: dict[str, dict[str, int]]
+    domains: domain_counts.Sum
 
 
 @dataclass(frozen=True)
@@ -77,26 +78,32 @@ def load(directory: Path) -> View:
 
 def _measured(work: Path) -> Measured | None:
     spreads: dict[str, list[Spread]] = {}
-    for summary in _summaries(work / "signals"):
+    for path in sorted((work / "signals").glob("*/*/*.arrow")):
+        summary = _summary(path)
         for name, found in summary.get("spreads", {}).items():
             spreads.setdefault(name, []).append(found)
     rules: dict[str, dict[str, int]] = {}
     languages: dict[str, dict[str, int]] = {}
-    for summary in _summaries(work / "verdicts"):
+    domains = domain_counts.Sum()
+    for path in sorted((work / "verdicts").glob("*/*/*.arrow")):
+        summary, after = _summary(path), _summary(work / "balance" / path.relative_to(work / "verdicts"))
         _add(rules, summary.get("rules", {}))
         _add(languages, summary.get("languages", {}))
+        for code, (documents, size) in after.get("languages", {}).items():
+            _add(languages, {code: {"end": documents, "bytes_end": size}})
+        if "domains" in summary:
+            domains.add(summary["domains"], after.get("domains"))
     if not spreads or not rules:
         return None
-    return Measured({name: spread.add(found) for name, found in spreads.items()}, rules, languages)
+    return Measured({name: spread.add(found) for name, found in spreads.items()}, rules, languages, domains)
 
 
-def _summaries(folder: Path) -> Iterator[dict[str, Any]]:
+def _summary(path: Path) -> dict[str, Any]:
     """A report tells what it can: a damaged file of work/ costs its own counts only."""
-    for path in sorted(folder.glob("*/*/*.arrow")):
-        try:
-            yield read_summary(path)
-        except MachineError:
-            continue
+    try:
+        return read_summary(path)
+    except MachineError:
+        return {}
 
 
 def _add(total: dict[str, dict[str, int]], more: dict[str, dict[str, int]]) -> None:
