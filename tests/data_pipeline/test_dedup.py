@@ -22,10 +22,12 @@ from data_pipeline.dedup.clusters import cluster
 from data_pipeline.dedup.decisions import decide, decisions_path
 from data_pipeline.documents import SCHEMA, content_hash, document_id
 from data_pipeline.documents_stage import documents_path
+from data_pipeline.domain_counts import Counter
 from data_pipeline.filter_stage import VERDICT_SCHEMA, verdicts_path
 from data_pipeline.output import read_batches, read_fingerprint, write_arrow
 from data_pipeline.pool import Job
 from data_pipeline.progress import Progress
+from data_pipeline.signals import signals_batch, signals_path, signals_schema
 from data_pipeline.units import Unit
 
 CONFIG = Config(sources=[Source(name="s", type="jsonl", paths=["x"])])
@@ -53,6 +55,9 @@ def write_documents(out: Path, which: Unit, texts: list[str], with_hash: bool = 
     )
     path = documents_path(out, which)
     write_arrow(path, SCHEMA, [batch[:1], batch[1:]], "documents", dict)
+    schema = signals_schema([])
+    signals = signals_batch(schema, batch, [len(text.encode()) for text in texts], ["example.org"] * len(texts), {})
+    write_arrow(signals_path(out, which), schema, [signals], "signals", dict)
     write_verdicts(out, which, batch.column("id"), [True] * len(texts))
 
 
@@ -62,7 +67,8 @@ def write_verdicts(out: Path, which: Unit, ids: pa.Array, keep: list[bool]) -> N
     rows = pa.RecordBatch.from_arrays(
         [ids, pa.array(keep, pa.bool_()), reasons, pa.array([0.0] * len(keep))], schema=VERDICT_SCHEMA
     )
-    write_arrow(verdicts_path(out, which), VERDICT_SCHEMA, [rows], "verdicts", lambda: {"kept": repr(keep)})
+    summary = {"kept": repr(keep), "domains": Counter().as_json()}
+    write_arrow(verdicts_path(out, which), VERDICT_SCHEMA, [rows], "verdicts", lambda: summary)
 
 
 def decided(

@@ -12,7 +12,7 @@ import xxhash
 from configs.schema.data import Split as Shares
 from configs.schema.source import Source
 from configs.schema.tree import Config
-from data_pipeline import splits
+from data_pipeline import balance, splits
 from data_pipeline.dedup import signatures
 from data_pipeline.dedup.decisions import decide
 from data_pipeline.documents import content_hash, document_id
@@ -41,7 +41,9 @@ def prepared(out: Path, corpus: dict[Unit, list[str]]) -> list[Unit]:
     jobs = [Job(CONFIG, out, which) for which in corpus]
     for which, texts in corpus.items():
         write_documents(out, which, texts)
-    decide(out, list(corpus), [signatures.process(job) for job in jobs], CONFIG.dedup, Progress(quiet=True))
+    quiet = Progress(quiet=True)
+    decided = decide(out, list(corpus), [signatures.process(job) for job in jobs], CONFIG.dedup, quiet)
+    balance.decide(out, list(corpus), decided, CONFIG, quiet)
     for job in jobs:
         splits.process(job)
     return list(corpus)
