@@ -128,7 +128,9 @@ def data(
     def say(line: str) -> None:
         typer.echo(line, err=True)
 
-    load = os.getloadavg()[0]
+    from pretrain.provenance import git_commit
+
+    commit, load = git_commit(), os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="millrace-bench-") as directory:
         inputs = Inputs(Path(directory), given, page_bytes=sizes[0], text_bytes=sizes[1], say=say)
         chosen = [row for row in rows.ROWS if row.name in (only or names)]
@@ -136,10 +138,9 @@ def data(
         typer.echo(rows.table(outcomes))
         if json is not None:
             from benchmarks.results import write_json
-            from pretrain.provenance import git_commit
 
             conditions = rows.conditions(outcomes, inputs, seconds, repeats, load)
-            write_json(json, [outcome.result for outcome in outcomes], git_commit(), conditions)
+            write_json(json, [outcome.result for outcome in outcomes], commit, conditions)
             typer.echo(f"written: {json}")
 
 
