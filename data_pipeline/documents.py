@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Iterator
 
 import pyarrow as pa
 import xxhash
@@ -51,6 +53,9 @@ rule found them in the text it read (repaired, without the lines removed). `offs
 
 REJECT_TEXT_CHARACTERS = 2000
 
+PORTION = 1 << 18
+_WHITE_SPACE = re.compile(r"\s")
+
 RESERVED_METADATA = frozenset({"crawl_date", "license", "opt_out", "content_hash", "cluster"})
 
 
@@ -67,7 +72,21 @@ def document_id(source: str, relative_path: str, offset: int) -> bytes:
 
 def normalized(text: str) -> str:
     """The form in which two texts count as equal: NFC, each run of white space one blank, none at the ends."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    text = unicodedata.normalize("NFC", text)
+    if len(text) <= PORTION:
+        return " ".join(text.split())
+    return " ".join(words for portion in portions(text) if (words := " ".join(portion.split())))
+
+
+def portions(text: str) -> Iterator[str]:
+    """The text in pieces of about `PORTION` characters, each but the first beginning with white space: the words of a
+    large text, as Python holds them, take ten times its bytes."""
+    start = 0
+    while start < len(text):
+        found = _WHITE_SPACE.search(text, start + PORTION)
+        end = found.start() if found else len(text)
+        yield text[start:end]
+        start = end
 
 
 def content_hash(text: str) -> bytes:

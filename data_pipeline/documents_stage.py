@@ -69,7 +69,7 @@ def documents_fingerprint(config: Config, unit: Unit) -> str:
         extract=config.extract.model_dump(),
         clean=clean.settings(config.clean),
         rules=[RULE_VERSION, reader.RULE_VERSION, extract.RULE_VERSION, clean.RULE_VERSION],
-        files=[_file_hash(str(path), *_stamp(path)) for path in clean.files(config.clean)],
+        files=_file_hashes(config),
         libraries=_versions(libraries),
     )
 
@@ -80,6 +80,7 @@ def process(job: Job) -> dict[str, Any]:
     config, unit = job.config, job.unit
     source = _source(config, unit)
     key = documents_fingerprint(config, unit)
+    _forget_changed(_file_hashes(config))
     tally, extracted, cleaned = SourceTally(), Tally(), Tally()
     notes: dict[str, int] = {}
     spreads: dict[str, Spread] = {}
@@ -94,6 +95,7 @@ def process(job: Job) -> dict[str, Any]:
     ):
         for some in _batches(_or_fault(records, unit)):
             found = extract.run(some, source, config.extract, extracted)
+            some.clear()  # large records are not held beside their texts
             made = clean.run(found.kept, source.name, config.clean, cleaned, notes)
             documents.write(made.kept)
             signals.write(signals_batch(schema, made.kept, made.sizes, made.domains, made.signals))
@@ -155,6 +157,22 @@ def versions(config: Config) -> dict[str, str]:
     """Versions of all libraries that decide the documents of this configuration, for the manifest."""
     readers = {name for source in config.sources for name in reader_of(source.type).LIBRARIES}
     return _versions({*readers, *extract.libraries(config.extract), *clean.libraries(config.clean)})
+
+
+def _file_hashes(config: Config) -> list[tuple[str, str]]:
+    """Of the user's lists and models: what each is for, and the hash of its bytes."""
+    return [(role, _file_hash(str(path), *_stamp(path))) for role, path in clean.files(config.clean)]
+
+
+_read: list[tuple[str, str]] = []
+
+
+def _forget_changed(files: list[tuple[str, str]]) -> None:
+    """Lists and models that this process read before are read again where they are others now."""
+    global _read
+    if files != _read:
+        clean.forget()
+        _read = files
 
 
 def _stamp(path: Path) -> tuple[int, int]:

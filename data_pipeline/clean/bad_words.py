@@ -14,6 +14,7 @@ import numpy as np
 from configs.errors import Problem, UserError
 from configs.schema.blocklists import BadWords
 from data_pipeline.clean.rule import Rule
+from data_pipeline.documents import portions
 
 RULE_VERSION = 1
 LIBRARIES: tuple[str, ...] = ("ahocorasick_rs",)
@@ -38,8 +39,8 @@ def measure(texts: Sequence[str], languages: Sequence[str], config: BadWords) ->
     counts = np.full(len(texts), np.nan)
     shares = np.full(len(texts), np.nan)
     lists = _lists(tuple(config.lists))
-    for index, (text, language) in enumerate(zip(texts, languages, strict=True)):
-        name = next((n for n in (language, _SAME_LIST.get(language, ""), config.fallback) if n in lists), None)
+    for index, (text, code) in enumerate(zip(texts, languages, strict=True)):
+        name = next((n for n in (code, _SAME_LIST.get(code, ""), config.fallback) if n in lists), None)
         if name is None:
             continue
         count = lists[name].count(text)
@@ -51,6 +52,16 @@ def measure(texts: Sequence[str], languages: Sequence[str], config: BadWords) ->
 def files(config: BadWords) -> list[str]:
     """Every file that decides, in order."""
     return [str(path) for entry in config.lists for path in _expand(entry)]
+
+
+def language(path: Path) -> str:
+    """Of a list: its name, without an ending such as .txt."""
+    return path.name.partition(".")[0]
+
+
+def forget() -> None:
+    """The lists are read again when they are next needed."""
+    _lists.cache_clear()
 
 
 def problems(config: BadWords) -> list[Problem]:
@@ -110,7 +121,10 @@ def _latin(character: str) -> bool:
 
 
 def _words(text: str, language: str) -> int:
-    return sum(map(len, text.split())) if language in _UNSPACED else len(text.split())
+    unspaced = language in _UNSPACED
+    return sum(
+        sum(map(len, words)) if unspaced else len(words) for words in (portion.split() for portion in portions(text))
+    )
 
 
 @cache
@@ -120,12 +134,11 @@ def _lists(entries: tuple[str, ...]) -> dict[str, _List]:
         try:
             for path in _expand(entry):
                 lines = path.read_text("utf-8", "replace").splitlines()
-                # The name, without an ending such as .txt, is the language.
                 found = {unicodedata.normalize("NFC", line.strip().lower()) for line in lines} - {""}
-                words.setdefault(path.name.partition(".")[0], set()).update(found)
+                words.setdefault(language(path), set()).update(found)
         except OSError as error:
             raise UserError(Problem(f"cannot read the list: {error.strerror or error}", entry)) from None
-    return {language: _List(language, found) for language, found in words.items() if found}
+    return {name: _List(name, found) for name, found in words.items() if found}
 
 
 def _expand(entry: str) -> list[Path]:
@@ -136,5 +149,5 @@ def _expand(entry: str) -> list[Path]:
     return sorted(
         found
         for found in path.iterdir()
-        if found.is_file() and 2 <= len(name := found.name.partition(".")[0]) <= 3 and name.islower()
+        if found.is_file() and 2 <= len(name := language(found)) <= 3 and name.islower()
     )

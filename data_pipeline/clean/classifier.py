@@ -74,13 +74,13 @@ def in_force(config: Clean) -> list[Classifier]:
     return [classifier for classifier in config.classifiers if classifier.enabled]
 
 
-def files(config: Clean) -> list[Path]:
-    """Files of the user whose bytes decide the signals."""
-    return list(dict.fromkeys(Path(classifier.model).expanduser() for classifier in in_force(config)))
+def forget() -> None:
+    """Models are read again when they are next needed."""
+    _load.cache_clear()
 
 
 def settings(config: Clean) -> list[dict[str, Any]]:
-    """The keys that decide the signals, as JSON; the models are known by the hashes of `files`."""
+    """The keys that decide the signals, as JSON; the models are known by their hashes."""
     keys = {"name", "label", "normalize", "max_characters"}
     return [classifier.model_dump(mode="json", include=keys) for classifier in in_force(config)]
 

@@ -46,6 +46,11 @@ def files(config: Clean) -> list[str]:
     return [config.language_model] if config.language_model else []
 
 
+def forget() -> None:
+    """Models are read again when they are next needed."""
+    _model.cache_clear()
+
+
 def codes(model: str = "") -> set[str]:
     """Every language the model can find. Raises UserError where the file is no sound model."""
     return {code(label) for label in inspect(_path(model)).labels}

@@ -8,6 +8,7 @@ import unicodedata
 from functools import cache
 
 from configs.schema.clean import Clean
+from data_pipeline.documents import portions
 
 RULE_VERSION = 2
 LIBRARIES: tuple[str, ...] = ("ftfy",)
@@ -61,7 +62,7 @@ def repair(text: str, config: Clean) -> tuple[str, bool]:
             if text == before:
                 break
     if config.whitespace == "collapse":
-        text = " ".join(text.split())
+        text = " ".join(words for portion in portions(text) if (words := " ".join(portion.split())))
     elif config.whitespace == "lines":
         text = _lines(text)
     if config.normalization != "none" and not ascii and not unicodedata.is_normalized(config.normalization, text):

