@@ -22,8 +22,8 @@ from data_pipeline.sources.record import Limits, Record, SourceTally
 from data_pipeline.sources.stored import CODING_SUFFIXES, Damaged, StoredFile
 from data_pipeline.units import Piece, Plan, Unit
 
-RULE_VERSION = [1, fields.RULE_VERSION]
-LIBRARIES: tuple[str, ...] = ("zstandard", "orjson")
+RULE_VERSION = [2, fields.RULE_VERSION]
+LIBRARIES: tuple[str, ...] = ("lz4", "orjson", "zstandard")
 SUFFIXES = (".csv", ".tsv")
 
 _BOM = b"\xef\xbb\xbf"
@@ -59,13 +59,13 @@ def read(unit: Unit, source: Source, limits: Limits, tally: SourceTally) -> Iter
     if not unit.size:
         return
     dialect = _dialect(source, unit.relative_path)
-    csv.field_size_limit(limits.record_bytes)
+    csv.field_size_limit(limits.page_bytes)
     names: list[str] = list(source.columns)
     with StoredFile(unit.path, unit.start, unit.end, told) as file:
         while True:
             offset = file.position
             try:
-                data, size, closed = _record(file, limits.record_bytes, dialect)
+                data, size, closed = _record(file, limits.page_bytes, dialect)
             except Damaged as error:
                 damage("stream", error.offset, error.message)
                 if file.recover():
@@ -75,7 +75,7 @@ def read(unit: Unit, source: Source, limits: Limits, tally: SourceTally) -> Iter
                 return
             if offset == 0:
                 data = data.removeprefix(_BOM)
-            if size <= limits.record_bytes and not data.strip(b"\r\n"):
+            if size <= limits.page_bytes and not data.strip(b"\r\n"):
                 tally.skip("blank line")
                 continue
             if not names:
@@ -88,7 +88,7 @@ def read(unit: Unit, source: Source, limits: Limits, tally: SourceTally) -> Iter
                 tally.skip("header")
                 continue
             tally.records += 1
-            if size > limits.record_bytes:
+            if size > limits.page_bytes:
                 yield Record(unit.relative_path, offset, too_large=size)
                 continue
             if not closed:

@@ -11,7 +11,7 @@ import orjson
 from configs.schema.source import Source
 from data_pipeline.sources.record import Limits, Record, SourceTally
 
-RULE_VERSION = 1
+RULE_VERSION = 2
 
 
 class _Missing:
@@ -98,12 +98,18 @@ def _give_text(record: Record, parts: list[str | bytes], source: Source, limits:
             record.too_large = len(page)
         else:
             record.html, record.charset = page, "utf-8" if isinstance(text, str) else ""
+    elif (size := _bytes(text)) > limits.page_bytes:
+        record.too_large = size
     elif isinstance(text, str):
         record.text = text
-    elif len(text) > limits.page_bytes:
-        record.too_large = len(text)
     else:
         record.plain = text
+
+
+def _bytes(text: str | bytes) -> int:
+    if isinstance(text, bytes) or text.isascii():
+        return len(text)
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def _text(value: Any) -> str | None:

@@ -24,7 +24,7 @@ from data_pipeline.sources.record import Limits, Record, SourceTally
 from data_pipeline.sources.stored import Damaged, StoredFile, open_stored
 from data_pipeline.units import Piece, Plan, Unit
 
-RULE_VERSION = [2, fields.RULE_VERSION]
+RULE_VERSION = [3, fields.RULE_VERSION]
 LIBRARIES: tuple[str, ...] = ("orjson", "lz4", "zstandard")
 SUFFIXES = (".jsonl", ".ndjson", ".json")
 
@@ -108,13 +108,14 @@ def _lines(file: StoredFile, rows: _Rows) -> Iterator[Record]:
             yield rows.too_large(offset, line.size)
             continue
         data = line.data
+        del line  # a large one is held once, and not while its record is worked on
         if offset == 0 and data.startswith(_BOM):
             data = data[len(_BOM) :]
-        data = data.strip()
-        if not data:
+        if not data or data.isspace():
             rows.tally.skip("blank line")
             continue
         record = rows.record(data, offset)
+        del data
         if record is not None:
             yield record
 
@@ -129,8 +130,11 @@ def _values(file: StoredFile, rows: _Rows) -> Iterator[Record]:
                     rows.damage("not JSON", value.offset, "the file ends inside this value")
                 elif value.size > rows.limits.record_bytes:
                     yield rows.too_large(value.offset, value.size)
-                elif (record := rows.record(value.data, value.offset)) is not None:
-                    yield record
+                else:
+                    record = rows.record(value.data, value.offset)
+                    del value  # not held while its record is worked on
+                    if record is not None:
+                        yield record
             if values.unclosed:
                 rows.damage("stream", file.position, "the file ends inside an array")
             return

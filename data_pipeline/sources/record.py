@@ -33,10 +33,11 @@ class Limits:
     is over them is counted and rejected, measured but not held."""
 
     record_bytes: int
-    """Of a JSON line or a file."""
+    """Of a JSON value as it is written."""
 
     page_bytes: int
-    """Of a crawled page or text, decoded: a parsed page takes many times its size."""
+    """Of a text, a crawled page, or a row of a table, decoded: Python takes up to four bytes for each character, and a
+    parsed page many times its size."""
 
     @classmethod
     def of(cls, max_document_bytes: int) -> Limits:

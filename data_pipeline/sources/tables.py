@@ -14,10 +14,10 @@ from configs.suggest import nearest
 from data_pipeline.sources.fields import MISSING, make_record, wanted
 from data_pipeline.sources.record import Limits, Record, SourceTally
 
-RULE_VERSION = 1
+RULE_VERSION = 2
 
 _SLICE_ROWS = 128
-_SLICE_BYTES = 64_000_000
+_SLICE_BYTES = 16_000_000
 # What conversions raise on damaged values; dates that Python has no year for are ValueErrors.
 _ERRORS = (pa.ArrowException, ValueError, OverflowError, IndexError)
 
@@ -79,7 +79,7 @@ def records(
         some = {field: array.slice(start, count) for field, array in columns.items()}
         try:
             sizes = _sizes(some, count)
-            together = max(sizes) <= limits.record_bytes and sum(sizes) <= _SLICE_BYTES
+            together = max(sizes) <= limits.page_bytes and sum(sizes) <= _SLICE_BYTES
             values = _values(some) if together else {}
         except _ERRORS:
             together = False
@@ -92,7 +92,7 @@ def records(
             one_row = {field: array.slice(row, 1) for field, array in columns.items()}
             try:
                 [size] = _sizes(one_row, 1)
-                if size > limits.record_bytes:
+                if size > limits.page_bytes:
                     tally.records += 1
                     yield Record(relative_path, first + row, too_large=size)
                     continue

@@ -19,7 +19,7 @@ from data_pipeline.sources.stored import Damaged, StoredFile
 from data_pipeline.units import Member, Piece, Plan, Unit
 
 RULE_VERSION = 1
-LIBRARIES: tuple[str, ...] = ("zstandard",)
+LIBRARIES: tuple[str, ...] = ("lz4", "zstandard")
 SUFFIXES = (".txt", ".text", ".md", ".rst")
 
 _UNIT_BYTES = 16_000_000

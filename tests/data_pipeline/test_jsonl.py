@@ -253,3 +253,10 @@ def test_the_borders_of_values_are_found_in_pieces_of_any_size(values, indent, a
     found = list(Values(Pieces(data), 10**6))
     assert [json.loads(value.data) for value in found] == json.loads(data)
     assert all(data[value.offset : value.offset + value.size] == value.data and value.whole for value in found)
+
+
+def test_a_text_over_twice_the_bound_is_measured_and_not_held(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"text": "é" * 100_000}, ensure_ascii=False) + "\n" + json.dumps({"text": "b"}) + "\n")
+    records, _ = read(SOURCE, unit(path), max_bytes=60_000)
+    assert [(record.too_large, record.text) for record in records] == [(200_000, None), (0, "b")]
