@@ -66,7 +66,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
             text = HOSTILE * (1 if i % 2 else 12) + f"number {i} with that and the"
             file.write(json.dumps({"text": text, "url": f'javascript:alert({i})//"><script>'}) + "\n")
         file.write("this is not JSON <script>alert(2)</script>\n")
-    road.write_config(directory, road.CONFIG.replace("vocab_size: 500", "vocab_size: 400") + "clean: {repair: false, invisible: keep}\n")
+    config = road.CONFIG.replace("vocab_size: 500", "vocab_size: 400")
+    road.write_config(directory, config + "clean: {repair: false, invisible: keep}\n")
     done = road.millrace(directory, "data", "run", "data.yaml")
     assert done.returncode == 0, done.stderr
     return directory / "corpus"
