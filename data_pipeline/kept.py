@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from configs.errors import MachineError
 from data_pipeline.columns import column
 from data_pipeline.documents_stage import documents_path
 from data_pipeline.filter_stage import verdicts_path
@@ -21,8 +22,12 @@ def kept_content(out: Path, unit: Unit) -> str:
 
 
 def kept_batches(out: Path, unit: Unit) -> Iterator[pa.RecordBatch]:
-    """Rows of documents.SCHEMA, in order. No batch is empty."""
-    keep = column(verdicts_path(out, unit), "keep")
+    """Rows of documents.SCHEMA, in order. No batch is empty. MachineError: the verdicts are those of other documents."""
+    path = verdicts_path(out, unit)
+    keep = column(path, "keep")
+    if len(keep) != read_summary(documents_path(out, unit))["rows"]:
+        go_on = "`millrace data run CONFIG` decides on these documents again"
+        raise MachineError("the verdicts are those of other documents", str(path), go_on=go_on)
     start = 0
     for batch in read_batches(documents_path(out, unit)):
         mine = keep[start : start + len(batch)]

@@ -44,9 +44,9 @@ class AtomicFile:
         self.path = Path(path)
         self.temporary = attempt_path(self.path)
         with self._faults():
-            # Readable to its owner alone: a corpus may hold private things.
+            # Readable to its owner alone, also in a directory that others may read: a corpus may hold private things.
             make_directory(self.path.parent)
-            self.file: IO[bytes] = self.temporary.open("xb")
+            self.file: IO[bytes] = os.fdopen(os.open(self.temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600), "wb")
 
     def commit(self) -> None:
         with self._faults():

@@ -19,9 +19,11 @@ from typing import TypeVar
 
 from configs.errors import MachineError, Problem, UserError
 from configs.loader import Loaded
-from data_pipeline import shards_stage, splits
+from data_pipeline import documents_stage, filter_stage, shards_stage, splits
 from data_pipeline.balance import balance_path
+from data_pipeline.dedup import signatures
 from data_pipeline.inputs import Listing
+from data_pipeline.pool import Job
 from data_pipeline.progress import Progress
 from data_pipeline.run import Road, corpus_of
 from data_pipeline.tokenize.codec import Codec
@@ -47,7 +49,7 @@ def run_phase(loaded: Loaded, phase: str, part: str, progress: Progress) -> None
             if loaded.config.data.product == "shards":
                 road.prepare(listing)
         elif phase == "shards":
-            jobs = [job for job in road.jobs(listing.units) if balance_path(out, job.unit).exists()]
+            jobs = [job for job in road.jobs(listing.units) if _decided(job)]
             if loaded.config.data.product == "documents":
                 _require(len(jobs), listing, "decisions", out)
                 road.write_documents(share(jobs, lambda job: job.unit.size, index, parts))
@@ -60,6 +62,12 @@ def run_phase(loaded: Loaded, phase: str, part: str, progress: Progress) -> None
             codec = Codec.load(out / TOKENIZER_PATH)
             shards = shards_stage.plan_shards(loaded.config, out, listing.units, known, codec)
             road.write_shards(share(shards, lambda job: job.text_bytes, index, parts))
+
+
+def _decided(job: Job) -> bool:
+    """Whether a unit has been read and decided on under the settings as they are: older work is never written out."""
+    phases = (documents_stage, filter_stage, signatures)
+    return all(phase.finished(job) is not None for phase in phases) and balance_path(job.out, job.unit).exists()
 
 
 _BEFORE = "`millrace data run CONFIG --phase decide` comes before this one"

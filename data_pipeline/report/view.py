@@ -50,13 +50,21 @@ class View:
 
 
 def load(directory: Path) -> View:
-    """UserError, MachineError: no corpus, or a damaged one."""
-    shards = (directory / MANIFEST).exists() or not (directory / DOCUMENTS).exists()
-    found = load_manifest(directory) if shards else load_documents_manifest(directory)
+    """Of a directory that holds shards and documents, what the last run made. UserError, MachineError: no corpus, or a
+    damaged one."""
     try:
         stats = orjson.loads((directory / "stats.json").read_bytes())
     except (OSError, ValueError):
         stats = {}
+    shards = (directory / MANIFEST).exists() or not (directory / DOCUMENTS).exists()
+    found = load_manifest(directory) if shards else load_documents_manifest(directory)
+    if (
+        shards
+        and stats.get("corpus_id") != found.corpus_id
+        and (directory / DOCUMENTS).exists()
+        and (documents := load_documents_manifest(directory)).corpus_id == stats.get("corpus_id")
+    ):
+        found = documents  # the last run, which the statistics and the work speak of, ended with documents
     try:
         clean = Clean.model_validate(found.config.get("clean", {}))
     except ValueError:

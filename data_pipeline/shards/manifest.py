@@ -129,13 +129,10 @@ def load_manifest(directory: Path | str) -> Manifest:
     try:
         data = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise UserError(
-            Problem(
-                "no corpus here: manifest.json is missing",
-                str(path),
-                f"make one: millrace data run CONFIG data.dir={directory}",
-            )
-        ) from None
+        what, hint = "no corpus here: manifest.json is missing", "make one"
+        if (path.parent / "documents.json").exists():
+            what, hint = "no shards here: the corpus ends with documents", "data.product=shards goes on from them"
+        raise UserError(Problem(what, str(path), f"{hint}: millrace data run CONFIG data.dir={directory}")) from None
     return parse_manifest(data, str(path))
 
 

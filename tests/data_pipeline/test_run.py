@@ -243,6 +243,9 @@ def test_a_dry_run_writes_nothing(made: Path, tmp_path: Path) -> None:
 def test_the_corpus_is_its_owners_alone(made: Path) -> None:
     directories = [made / "corpus", *(p for p in (made / "corpus").rglob("*") if p.is_dir())]
     assert {path.stat().st_mode & 0o777 for path in directories} == {0o700}
+    # The directory may have been there before, open to others: texts and their samples are not.
+    texts = [made / "corpus" / "report.html", *(made / "corpus" / "work").rglob("*.arrow")]
+    assert {path.stat().st_mode & 0o777 for path in texts} == {0o600}
 
 
 def test_mistakes_of_a_configuration_come_all_at_once(copy: Path) -> None:

@@ -116,6 +116,9 @@ def test_the_command_verifies_documents_and_a_corpus_of_both_kinds(corpus: Path,
     both = road.millrace(corpus, "data", "verify", ".", "--json")
     report = json.loads(both.stdout)
     assert both.returncode == 0 and report["ok"] and report["shards"] and report["others"][0]["files"]
+    assert "From raw text to shards" in (corpus / "report.html").read_text()
+    last = road.millrace(made, "data", "run", "data.yaml", f"data.dir={corpus}", "data.product=documents")
+    assert last.returncode == 0 and "From raw text to documents" in (corpus / "report.html").read_text()
     path = protected(corpus)[-1]
     path.write_bytes(path.read_bytes()[:-1])
     damaged = road.millrace(corpus, "data", "verify", ".")
@@ -132,3 +135,19 @@ def test_a_damaged_file_is_never_listed_as_sound_by_the_next_run(corpus: Path, m
     assert load_documents_manifest(corpus) == before and any(str(path) in problem for problem in problems(corpus))
     path.unlink()
     assert road.millrace(made, *command).returncode == 0 and problems(corpus) == []
+
+
+def test_a_part_never_writes_out_what_was_decided_under_other_settings(corpus: Path, made: Path) -> None:
+    command = ("data", "run", "data.yaml", "data.product=documents", f"data.dir={corpus}", "--phase", "shards")
+    assert road.millrace(made, *command).returncode == 0
+    for changed in ("clean.gopher_quality.min_words=100", "clean.normalization=none"):
+        refused = road.millrace(made, *command, changed)
+        assert refused.returncode == 1 and "--phase decide" in refused.stderr, refused.stderr
+    assert problems(corpus) == []
+
+
+def test_what_needs_shards_says_that_these_are_documents(parquet: Path) -> None:
+    for command in (("data", "locate", str(parquet), "0"), ("train", "gpt-demo", f"data.dir={parquet}", "--procs=2")):
+        refused = road.millrace(parquet, *command)
+        assert refused.returncode == 2 and "the corpus ends with documents" in refused.stderr, refused.stderr
+        assert "data.product=shards" in refused.stderr and "Traceback" not in refused.stderr
