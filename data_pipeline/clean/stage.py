@@ -20,13 +20,15 @@ from configs.errors import Problem
 from configs.loader import Loaded
 from configs.schema.clean import Clean
 from data_pipeline.clean import bad_words, classifier, domains, heuristics, language, pii, repair, urls
-from data_pipeline.documents import REJECT_TEXT_CHARACTERS, SCHEMA, content_hash, source_column
+from data_pipeline.documents import REJECT_TEXT_CHARACTERS, RESERVED_METADATA, SCHEMA, content_hash, source_column
 from data_pipeline.outcome import Rejects, Tally
 
 NAME = "clean"
 _BEGINNING_BYTES = 1 << 16
+_PLAIN_METADATA = RESERVED_METADATA | {"canonical_url", "date", "html_lang"}
+"""Keys of metadata that are read by programs: nothing in them is masked."""
 RULE_VERSION = [
-    2,
+    3,
     urls.RULE_VERSION,
     repair.RULE_VERSION,
     language.RULE_VERSION,
@@ -153,6 +155,8 @@ def run(batch: pa.RecordBatch, source: str, config: Clean, tally: Tally, notes: 
             else:
                 rows.texts[place] = found.text
     kept = rows.kept()
+    if rows.masked_values:
+        note(notes, "pii in metadata", rows.masked_values)
     left = rows.left
     signals = {name: values[left] for name, values in signals.items()}
     if config.bad_words.lists:
@@ -174,6 +178,7 @@ class _Rows:
         self.urls: list[str] = batch.column("url").to_pylist()
         self.languages = [""] * len(self.texts)
         self.sizes: list[int] = []
+        self.masked_values = 0
         self._stay = [True] * len(self.texts)
         self._before = list(self._stay)
         self._rejected: dict[int, tuple[str, float, str, Sequence[pii.Span]]] = {}
@@ -229,11 +234,22 @@ class _Rows:
             "source": source_column(self._source, len(places)),
             "language": [self.languages[place] for place in places],
             "metadata": [
-                sorted({**dict(metadata[place]), "content_hash": content_hash(text).hex()}.items())
+                sorted({**self._masked(metadata[place]), "content_hash": content_hash(text).hex()}.items())
                 for place, text in zip(places, texts, strict=True)
             ],
         }
         return pa.RecordBatch.from_pydict(columns, schema=SCHEMA)
+
+    def _masked(self, metadata: list[tuple[str, str]]) -> dict[str, str]:
+        """Titles, and what the user maps from fields, may hold what is masked in texts."""
+        found = dict(metadata)
+        if self._config.pii.enabled:
+            for key in found.keys() - _PLAIN_METADATA:
+                treated = pii.treat(found[key], self._config.pii)
+                value = pii.masked(found[key]) if treated.drop else treated.text
+                self.masked_values += value != found[key]
+                found[key] = value
+        return found
 
     def rejected(self) -> pa.RecordBatch:
         """Rows of REJECT_SCHEMA."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,16 @@ from data_pipeline.outcome import Tally
 GOOD = "The mill stands by the river, and the wheel that turns it has been there with the water of many years. " * 4
 
 
-def clean(*texts: str, prefix: str = "", **settings: Any) -> tuple[stage.Cleaned, dict[str, Any], dict[str, int]]:
+def clean(
+    *texts: str, prefix: str = "", metadata: Sequence[tuple[str, str]] = (("license", "CC0"),), **settings: Any
+) -> tuple[stage.Cleaned, dict[str, Any], dict[str, int]]:
     columns = {
         "id": [n.to_bytes(16, "big") for n in range(len(texts))],
         "text": texts,
         "url": [f"{prefix}u{n}" for n in range(len(texts))],
         "source": source_column("s", len(texts)),
         "language": [""] * len(texts),
-        "metadata": [[("license", "CC0")]] * len(texts),
+        "metadata": [list(metadata)] * len(texts),
         "offset": list(range(len(texts))),
     }
     tally, notes = Tally(), {}
@@ -96,6 +99,17 @@ def test_personal_data_is_masked_or_drops_the_document_and_is_kept_nowhere() -> 
     assert counts["documents"]["rejected"] == {"pii_email": 1} and outcome.kept.num_rows == 1
     outcome, _, _ = clean(f"jane.doe@mill.example.org {'x' * 900}", pii={"enabled": True}, max_bytes=500)
     assert "jane" not in outcome.rejected.to_pylist()[0]["text"]
+
+
+def test_personal_data_in_titles_and_mapped_fields_is_masked_and_counted() -> None:
+    metadata = [("license", "CC0"), ("title", "Write to jane.doe@mill.example.org"), ("author", "Jane")]
+    outcome, _, notes = clean(GOOD, metadata=metadata, pii={"enabled": True})
+    assert dict(outcome.kept.to_pylist()[0]["metadata"])["title"] == "Write to <EMAIL>"
+    assert notes["pii in metadata"] == 1
+    outcome, _, _ = clean(GOOD, metadata=metadata, pii={"enabled": True, "kinds": {"email": "drop"}})
+    assert "jane.doe" not in str(outcome.kept.to_pylist())
+    outcome, _, _ = clean(GOOD, metadata=metadata)
+    assert "jane.doe" in str(outcome.kept.to_pylist())
 
 
 def test_addresses_and_bad_words_of_the_users_lists_are_refused_and_decided(tmp_path: Path) -> None:
