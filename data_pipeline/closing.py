@@ -140,7 +140,11 @@ def _tell(
         road.progress.say(f"warning: {warning}")
     told = statistics.machine(road.began, time.monotonic() - road.started, road.timings, road.workers)
     told |= {"corpus_id": corpus_id, "inputs": statistics.listed(listing), "warnings": warnings}
-    told |= {"damaged": documents_stage.damage(cleaned.documents), "unrepeatable": statistics.unrepeatable(stages), **more}
+    told |= {
+        "damaged": documents_stage.damage(cleaned.documents),
+        "unrepeatable": statistics.unrepeatable(stages),
+        **more,
+    }
     write_json(road.out / STATS, told)
     remove_leftovers(road.out)  # of an attempt that was still dying when this one began
     write_report(road.out)
@@ -174,11 +178,28 @@ def _stale_work(out: Path, listing: Listing) -> list[Path]:
 def content_config(loaded: Loaded) -> dict[str, Any]:
     """The configuration keys that decide content, as JSON. Values from the environment stay `${env:NAME}`.
 
-    Where inputs lie is not among them: the same files elsewhere give the same corpus.
+    Where inputs, lists and models lie is not among them: the same files elsewhere give the same corpus. In the place of
+    a list or model stands the hash of its bytes.
     """
     tree = loaded.to_dict()
     places = {"paths", "base"}
     tree["sources"] = [{key: value for key, value in source.items() if key not in places} for source in tree["sources"]]
     del tree["tokenizer"]["model"]
+    _name_by_hash(tree["clean"], documents_stage.file_hashes(loaded.config))
     data = {key: tree["data"][key] for key in CONTENT_DATA_KEYS}
     return {**{name: tree[name] for name in CONTENT_SECTIONS}, "data": data}
+
+
+def _name_by_hash(clean: dict[str, Any], files: Sequence[tuple[str, str]]) -> None:
+    """files: (role, hash), as `documents_stage.file_hashes`."""
+
+    def of(role: str) -> list[str]:
+        return [digest for name, digest in files if name == role]
+
+    for name in clean["urls"]:
+        clean["urls"][name] = of(f"urls.{name}")
+    lists = [(name.removeprefix("bad_words "), digest) for name, digest in files if name.startswith("bad_words ")]
+    clean["bad_words"]["lists"] = [f"{language} {digest}" for language, digest in lists]
+    clean["language_model"] = "".join(of("language_model"))
+    for classifier in clean["classifiers"]:
+        classifier["model"] = "".join(of(f"classifier_{classifier['name']}"))

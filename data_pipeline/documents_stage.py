@@ -69,7 +69,7 @@ def documents_fingerprint(config: Config, unit: Unit) -> str:
         extract=config.extract.model_dump(),
         clean=clean.settings(config.clean),
         rules=[RULE_VERSION, reader.RULE_VERSION, extract.RULE_VERSION, clean.RULE_VERSION],
-        files=_file_hashes(config),
+        files=file_hashes(config),
         libraries=_versions(libraries),
     )
 
@@ -80,7 +80,7 @@ def process(job: Job) -> dict[str, Any]:
     config, unit = job.config, job.unit
     source = _source(config, unit)
     key = documents_fingerprint(config, unit)
-    _forget_changed(_file_hashes(config))
+    _forget_changed(file_hashes(config))
     tally, extracted, cleaned = SourceTally(), Tally(), Tally()
     notes: dict[str, int] = {}
     spreads: dict[str, Spread] = {}
@@ -159,7 +159,7 @@ def versions(config: Config) -> dict[str, str]:
     return _versions({*readers, *extract.libraries(config.extract), *clean.libraries(config.clean)})
 
 
-def _file_hashes(config: Config) -> list[tuple[str, str]]:
+def file_hashes(config: Config) -> list[tuple[str, str]]:
     """Of the user's lists and models: what each is for, and the hash of its bytes."""
     return [(role, _file_hash(str(path), *_stamp(path))) for role, path in clean.files(config.clean)]
 

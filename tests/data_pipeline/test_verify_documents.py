@@ -151,3 +151,14 @@ def test_what_needs_shards_says_that_these_are_documents(parquet: Path) -> None:
         refused = road.millrace(parquet, *command)
         assert refused.returncode == 2 and "the corpus ends with documents" in refused.stderr, refused.stderr
         assert "data.product=shards" in refused.stderr and "Traceback" not in refused.stderr
+
+
+def test_lists_are_known_by_their_bytes_wherever_they_lie(made: Path, tmp_path: Path) -> None:
+    ids = []
+    for place, text in (("a", "example.com"), ("b", "example.com"), ("c", "example.net")):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "list").write_text(f"{text}\n")
+        more = (f"data.dir={tmp_path / place / 'corpus'}", f"clean.urls.domains=[{tmp_path / place / 'list'}]")
+        assert road.millrace(made, "data", "run", "data.yaml", "data.product=documents", *more).returncode == 0
+        ids.append(load_documents_manifest(tmp_path / place / "corpus").corpus_id)
+    assert ids[0] == ids[1] != ids[2]
