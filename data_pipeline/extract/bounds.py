@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import numpy as np
+
+from data_pipeline.extract import survey
 from data_pipeline.extract.prescan import ATTRIBUTE, TAG_END
 
 RULE_VERSION = 1
 
 _TAG = re.compile(rb"<(/?)([a-zA-Z][a-zA-Z0-9:-]{0,40})")
-_OPEN = re.compile(rb"<[a-zA-Z]")
-_BREAKS = re.compile(rb"[\t\n\f\r /\"']+")
 _BLOCKS = frozenset(
     b"address article aside blockquote button center details dialog dir div dl fieldset figcaption figure footer form"
     b" header hgroup main marquee menu nav object ol pre section select summary table template ul".split()
@@ -26,12 +27,13 @@ _FLAT = frozenset(
     b" tbody tfoot colgroup html head body rb rt rtc rp".split()
 )
 # Left open in one block, they are opened anew in the next (HTML standard, 13.2.4.3); of `a` and `nobr` only one is.
-_FORMATTING = re.compile(rb"<(/?)(b|big|code|em|font|i|s|small|strike|strong|tt|u)(?=[\t\n\f\r />])", re.IGNORECASE)
 _FORMATTING_NAMES = frozenset(b"b big code em font i s small strike strong tt u".split())
 _CELLS = frozenset((b"td", b"th", b"caption"))
 _CELL_ENDS = _CELLS | frozenset((b"tr", b"tbody", b"thead", b"tfoot"))
 _SAME_FORMATTING = 3  # the "Noah's Ark clause" of the standard
 _RAW_TEXT = frozenset(b"script style textarea title xmp iframe noembed noframes".split())
+_FORMATTING_KEYS = np.array(sorted(map(survey.key, _FORMATTING_NAMES)), np.int64)
+_RULED, _KINDS = survey.rules(_BLOCKS, _FLAT, _FORMATTING_NAMES, _CELL_ENDS)
 
 
 @dataclass(frozen=True)
@@ -46,21 +48,25 @@ class Bounds:
 def refusal(data: bytes, bounds: Bounds) -> tuple[str, float] | None:
     """Reason and measured value of the first bound that the page breaks: `html_nodes`, `html_depth`,
     `html_attributes`; None where it keeps all. Time is linear in the bytes."""
-    tags = data.count(b"<")  # start tags at most; looked at again where that is many
-    if tags > min(bounds.nodes, bounds.depth):
-        tags -= data.count(b"</")
+    page = np.frombuffer(data, np.uint8)
+    words = np.frombuffer(data, np.uint64, len(data) // 8)
+    opens, ends, left_open, suspect = survey.most_open(page, words, survey.CODES, _FORMATTING_KEYS, bounds.attributes)
+    # Start tags at most. Of few pages more must be known.
+    tags = opens if opens <= min(bounds.nodes, bounds.depth) else opens - ends
     if tags > bounds.nodes:
         return "html_nodes", tags
     if tags > bounds.depth:
-        found = depth(data, bounds.depth)
+        found = survey.depth(page, survey.CODES, _RULED, _KINDS, bounds.depth)
+        if found < 0:
+            found = depth(data, bounds.depth)
         if found > bounds.depth:
             return "html_depth", found
     # The product of the two is largest where they are equally many.
-    if tags * tags > 4 * bounds.nodes and tags * (1 + _most_left_open(data)) > bounds.nodes:
+    if tags * tags > 4 * bounds.nodes and tags * (1 + left_open) > bounds.nodes:
         found = nodes(data, bounds.nodes)
         if found > bounds.nodes:
             return "html_nodes", found
-    if _suspect_attributes(data, bounds.attributes):
+    if suspect:
         found = attributes(data, bounds.attributes)
         if found > bounds.attributes:
             return "html_attributes", found
@@ -189,32 +195,6 @@ class _Active:
         if self._attributes.get(name):
             self._alike[name, self._attributes[name].pop()] -= 1
             self.total -= 1
-
-
-def _most_left_open(data: bytes) -> int:
-    """The most formatting elements open at a time, were they closed by their own end tags only."""
-    opened: dict[bytes, int] = {}
-    total = most = 0
-    for end, name in _FORMATTING.findall(data):
-        if not end:
-            opened[name] = opened.get(name, 0) + 1
-            total += 1
-            most = max(most, total)
-        elif opened.get(name):
-            opened[name] -= 1
-            total -= 1
-    return most
-
-
-def _suspect_attributes(data: bytes, limit: int) -> bool:
-    """Whether any stretch between two `>` could be a tag of more than `limit` attributes."""
-    # One byte and one blank each at least. The stretches are looked for by bytes.split, at memory speed.
-    for stretch in data.split(b">"):
-        if len(stretch) > 2 * limit:
-            start = _OPEN.search(stretch)
-            if start and len(_BREAKS.findall(stretch, start.start())) > limit:
-                return True
-    return False
 
 
 def attributes(data: bytes, limit: int) -> int:

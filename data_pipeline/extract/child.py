@@ -5,11 +5,12 @@ one page. It imports the extractor and nothing else of the pipeline, starts as `
 and ends when its input ends or its parent dies.
 
 Request: `REQUEST` (bytes of the page, bytes of the charset), charset, page. Answer: `ANSWER` (kind, bytes of a first
-and a second part, value), then the parts: text and JSON metadata for `TEXT`; reason for `REFUSED` and `FAILED`.
+and a second part), then the parts: text and JSON metadata for `TEXT`; the error's name for `FAILED`.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import struct
@@ -17,14 +18,14 @@ import sys
 from typing import BinaryIO
 
 REQUEST = struct.Struct("<II")
-ANSWER = struct.Struct("<BIId")
-READY, TEXT, REFUSED, FAILED = range(4)
+ANSWER = struct.Struct("<BII")
+READY, TEXT, FAILED = range(3)
 _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Arguments: process id of the parent, method, bounds (depth, nodes, attributes), limit of data memory in bytes."""
-    parent, method, depth, nodes, attributes, memory = sys.argv[1], sys.argv[2], *map(int, sys.argv[3:7])
+    """Arguments: process id of the parent, method, limit of data memory in bytes."""
+    parent, method, memory = sys.argv[1:4]
     _die_with(int(parent))
     # What a library prints must not reach the answers.
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
@@ -33,35 +34,32 @@ def main() -> None:
     import logging
 
     from data_pipeline.extract import page
-    from data_pipeline.extract.bounds import Bounds
 
     logging.disable(logging.CRITICAL)
-    limits = Bounds(depth, nodes, attributes)
-    page.read(b"<html><body><p>Libraries are loaded by the first page.</p></body></html>", "", method, limits)
-    _limit_memory(memory)
+    page.read(b"<html><body><p>Libraries are loaded by the first page.</p></body></html>", "", method)
+    _limit_memory(int(memory))
+    # What is loaded stays: no collection needs to look at it again.
+    gc.collect()
+    gc.freeze()
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     os.dup2(null, 1)
-    _answer(answers, READY, b"", b"", 0.0)
+    _answer(answers, READY, b"", b"")
     requests = sys.stdin.buffer
     while header := requests.read(REQUEST.size):
         length, charset_length = REQUEST.unpack(header)
         charset = requests.read(charset_length).decode("utf-8", "replace")
         data = requests.read(length)
         try:
-            first, second = page.read(data, charset, method, limits)
+            text, found = page.read(data, charset, method)
         except (Exception, RecursionError) as error:  # of a library, on a page it was not made for
-            _answer(answers, FAILED, type(error).__name__.encode(), b"", 0.0)
+            _answer(answers, FAILED, type(error).__name__.encode(), b"")
             continue
-        if isinstance(second, dict):
-            said = json.dumps(second).encode() if second else b""
-            _answer(answers, TEXT, first.encode("utf-8", "replace"), said, 0.0)
-        else:
-            _answer(answers, REFUSED, first.encode(), b"", second)
+        _answer(answers, TEXT, text.encode("utf-8", "replace"), json.dumps(found).encode() if found else b"")
 
 
-def _answer(answers: BinaryIO, kind: int, first: bytes, second: bytes, value: float) -> None:
-    message = memoryview(ANSWER.pack(kind, len(first), len(second), value) + first + second)
+def _answer(answers: BinaryIO, kind: int, first: bytes, second: bytes) -> None:
+    message = memoryview(ANSWER.pack(kind, len(first), len(second)) + first + second)
     while message:
         message = message[answers.write(message) :]
 

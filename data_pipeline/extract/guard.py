@@ -18,7 +18,7 @@ from typing import Any
 
 from configs.errors import MachineError
 from configs.schema.extract import Extract
-from data_pipeline.extract import child
+from data_pipeline.extract import bounds, child
 
 _START_SECONDS = 300.0
 # Of wall-clock time, in time limits: a page waits for a processor that others use, or sleeps for ever.
@@ -54,6 +54,7 @@ class Guard:
 
     def __init__(self, config: Extract) -> None:
         self._config = config
+        self._bounds = bounds.Bounds(config.max_depth, config.max_nodes, config.max_attributes)
         self._owner = os.getpid()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -63,8 +64,11 @@ class Guard:
         return self._process.pid if self._process else None
 
     def read(self, data: bytes, charset: str) -> Page:
-        """What becomes of a page. Refused by the extractor's own bounds, `extract_timeout` (value: the limit in
-        seconds) or `extract_crash` (value: the signal, 0 for an error that a library raised)."""
+        """What becomes of a page. Refused by the bounds, with `extract_timeout` (value: the limit in seconds) or with
+        `extract_crash` (value: the signal, 0 for an error that a library raised)."""
+        refused = bounds.refusal(data, self._bounds)
+        if refused is not None:
+            return Page(refused=refused)
         for last in (False, True):
             try:
                 return self._ask(data, charset)
@@ -97,13 +101,11 @@ class Guard:
         deadline = _Deadline(process, self._config.time_limit)
         self._send(process, child.REQUEST.pack(len(data), len(named)) + named, deadline)
         self._send(process, data, deadline)
-        kind, first, second, value = self._receive(process, deadline)
-        if kind == child.TEXT:
-            said: dict[str, str] = json.loads(second) if second else {}
-            return Page(first.decode(), said)
+        kind, first, second = self._receive(process, deadline)
         if kind == child.FAILED:
             return Page(refused=("extract_crash", 0.0))
-        return Page(refused=(first.decode(), value))
+        said: dict[str, str] = json.loads(second) if second else {}
+        return Page(first.decode(), said)
 
     def _send(self, process: subprocess.Popen[bytes], data: bytes, deadline: _Deadline) -> None:
         assert process.stdin is not None
@@ -118,11 +120,11 @@ class Guard:
             except BrokenPipeError:
                 raise _Gone(process.wait()) from None
 
-    def _receive(self, process: subprocess.Popen[bytes], deadline: _Deadline) -> tuple[int, bytes, bytes, float]:
+    def _receive(self, process: subprocess.Popen[bytes], deadline: _Deadline) -> tuple[int, bytes, bytes]:
         header = self._take(process, child.ANSWER.size, deadline)
-        kind, first, second, value = child.ANSWER.unpack(header)
+        kind, first, second = child.ANSWER.unpack(header)
         parts = self._take(process, first + second, deadline)
-        return kind, parts[:first], parts[first:], value
+        return kind, parts[:first], parts[first:]
 
     def _take(self, process: subprocess.Popen[bytes], size: int, deadline: _Deadline) -> bytes:
         assert process.stdout is not None
@@ -145,9 +147,8 @@ class Guard:
             return self._process
         config = self._config
         self._owner = os.getpid()
-        bounds = (config.max_depth, config.max_nodes, config.max_attributes, config.memory_limit)
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", child.__name__, str(os.getpid()), config.method, *map(str, bounds)],
+            [sys.executable, "-P", "-m", child.__name__, str(os.getpid()), config.method, str(config.memory_limit)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,

@@ -11,13 +11,13 @@ import pyarrow as pa
 from configs.schema.extract import Extract
 from configs.schema.source import Source
 from data_pipeline.documents import CANDIDATE_SCHEMA, document_id, source_column
-from data_pipeline.extract import encoding, page
+from data_pipeline.extract import bounds, encoding, page
 from data_pipeline.extract.guard import Guard, guard_of
 from data_pipeline.outcome import Outcome, Rejects, Tally
 from data_pipeline.sources.record import Record
 
 NAME = "extract"
-RULE_VERSION = [1, page.RULE_VERSION]
+RULE_VERSION = [1, bounds.RULE_VERSION, page.RULE_VERSION]
 
 
 def libraries(config: Extract) -> tuple[str, ...]:
