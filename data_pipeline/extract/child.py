@@ -15,18 +15,23 @@ import json
 import os
 import struct
 import sys
+from collections.abc import Iterator
 from typing import BinaryIO
 
 REQUEST = struct.Struct("<II")
 ANSWER = struct.Struct("<BII")
 READY, TEXT, FAILED = range(3)
 _PR_SET_PDEATHSIG = 1
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+_KEPT_FREE = 64 << 20
+_KEPT_BYTES = 1 << 20  # as much as the pipe holds
 
 
 def main() -> None:
     """Arguments: process id of the parent, method, limit of data memory in bytes."""
     parent, method, memory = sys.argv[1:4]
     _die_with(int(parent))
+    _keep_memory()
     # What a library prints must not reach the answers.
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
@@ -45,17 +50,34 @@ def main() -> None:
     os.dup2(null, 2)
     os.dup2(null, 1)
     _answer(answers, READY, b"", b"")
-    requests = sys.stdin.buffer
-    while header := requests.read(REQUEST.size):
-        length, charset_length = REQUEST.unpack(header)
-        charset = requests.read(charset_length).decode("utf-8", "replace")
-        data = requests.read(length)
+    for data, charset in _requests():
         try:
             text, found = page.read(data, charset, method)
         except (Exception, RecursionError) as error:  # of a library, on a page it was not made for
             _answer(answers, FAILED, type(error).__name__.encode(), b"")
             continue
         _answer(answers, TEXT, text.encode("utf-8", "replace"), json.dumps(found).encode() if found else b"")
+
+
+def _requests() -> Iterator[tuple[bytes, str]]:
+    """Page and charset of each request. One buffer serves all: memory fresh from the system costs more than the copy,
+    and most requests come in one piece."""
+    kept = bytearray(_KEPT_BYTES)
+    while True:
+        buffer = memoryview(kept)
+        have, size = 0, REQUEST.size
+        while have < size:
+            if size > len(buffer):
+                buffer = memoryview(bytearray(buffer[:have]) + bytes(size - have))
+            got = os.readv(0, [buffer[have:]])
+            if not got:
+                return
+            if have < REQUEST.size <= have + got:
+                length, named = REQUEST.unpack_from(buffer)
+                size += length + named
+            have += got
+        begin = REQUEST.size + named
+        yield bytes(buffer[begin:size]), str(buffer[REQUEST.size : begin], "utf-8", "replace")
 
 
 def _answer(answers: BinaryIO, kind: int, first: bytes, second: bytes) -> None:
@@ -73,6 +95,18 @@ def _die_with(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             os._exit(1)
+
+
+def _keep_memory() -> None:
+    """Has the C library keep up to 64 MB that were freed: each page would else get its memory from the system anew and
+    give it back, at the price of a fault for every 4 kB."""
+    if sys.platform == "linux":
+        import ctypes
+
+        set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's; others have none or ignore it
+        if set_option is not None:
+            set_option(_M_MMAP_THRESHOLD, _KEPT_FREE // 2)  # the most that glibc takes
+            set_option(_M_TRIM_THRESHOLD, _KEPT_FREE)
 
 
 def _limit_memory(limit: int) -> None:

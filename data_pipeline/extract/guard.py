@@ -68,7 +68,7 @@ class Guard:
         `extract_crash` (value: the signal, 0 for an error that a library raised)."""
         refused = bounds.refusal(data, self._bounds)
         if refused is not None:
-            return Page(refused=refused)
+            return Page(refused=(refused[0], float(refused[1])))
         for last in (False, True):
             try:
                 return self._ask(data, charset)
@@ -99,21 +99,24 @@ class Guard:
         assert process.stdin is not None and process.stdout is not None
         named = charset.encode("utf-8", "replace")[:100]
         deadline = _Deadline(process, self._config.time_limit)
-        self._send(process, child.REQUEST.pack(len(data), len(named)) + named, deadline)
-        self._send(process, data, deadline)
+        self._send(process, [child.REQUEST.pack(len(data), len(named)) + named, data], deadline)
         kind, first, second = self._receive(process, deadline)
         if kind == child.FAILED:
             return Page(refused=("extract_crash", 0.0))
         said: dict[str, str] = json.loads(second) if second else {}
         return Page(first.decode(), said)
 
-    def _send(self, process: subprocess.Popen[bytes], data: bytes, deadline: _Deadline) -> None:
+    def _send(self, process: subprocess.Popen[bytes], parts: list[bytes], deadline: _Deadline) -> None:
         assert process.stdin is not None
-        left = memoryview(data)
+        left = [memoryview(part) for part in parts if part]
         into = process.stdin.fileno()
         while left:
             try:
-                left = left[os.write(into, left) :]
+                sent = os.writev(into, left)
+                while left and sent >= len(left[0]):
+                    sent -= len(left.pop(0))
+                if left:
+                    left[0] = left[0][sent:]
             except BlockingIOError:
                 if not select.select([], [into], [], deadline.wait())[1]:
                     deadline.check()

@@ -14,6 +14,7 @@ WITHIN = 65_536
 _TAG = re.compile(r"<(html|title|meta|link|time)(?=[\s/>])", re.IGNORECASE)
 _ATTRIBUTE = re.compile(r"[\s/]*([^\s/>][^\s/>=]*)(?:\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>\"'][^\s>]*)|))?")
 _TITLE = re.compile(r"[^>]{0,500}>([^<]{0,2000})")
+_JSON_DATE_NAME = '"datePublished"'
 _JSON_DATE = re.compile(r'"datePublished"\s{0,20}:\s{0,20}"([^"]{4,40})"')
 _DATE = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})?)?")
 _LANGUAGE = re.compile(r"[a-zA-Z]{2,8}(?:[-_][a-zA-Z0-9]{1,8}){0,4}")
@@ -44,7 +45,9 @@ def metadata(html: str) -> dict[str, str]:
             given, at = _attributes(head, at)
             for key, belief, value in _said(name, given):
                 found.setdefault((key, belief), value)
-    date = _JSON_DATE.search(head)
+    # Found by its name at memory speed, where an expression reads character by character.
+    at = head.find(_JSON_DATE_NAME)
+    date = _JSON_DATE.search(head, at) if at >= 0 else None
     if date:
         found["date", 1] = date[1]
     said: dict[str, str] = {}
