@@ -11,7 +11,7 @@ from data_pipeline.report import page
 from data_pipeline.report.page import escaped, shown
 from data_pipeline.report.view import Measured, View
 
-_ROWS = 40
+_ROWS = 20
 _NAME_LIMIT = 80
 _ENOUGH = 20
 """Documents below which a share says nothing: of two, none is kept by chance."""

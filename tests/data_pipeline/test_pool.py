@@ -105,6 +105,8 @@ def test_workers_import_no_torch_and_not_from_the_current_folder(tmp_path, monke
 
 
 HANGING = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in a shell's background
 import sys
 from pathlib import Path
 from data_pipeline.pool import run_units
