@@ -38,6 +38,7 @@ from data_pipeline.shards.atomic import file_xxh3
 from data_pipeline.signals import signals_batch, signals_path, signals_schema
 from data_pipeline.sources.record import Limits, Record, SourceTally
 from data_pipeline.sources.registry import read, reader_of
+from data_pipeline.sources.remote import named
 from data_pipeline.spread import Spread
 from data_pipeline.units import Unit, unit_path
 
@@ -201,7 +202,7 @@ def _or_fault(records: Iterator[Record], unit: Unit) -> Iterator[Record]:
     except OSError as error:
         raise MachineError(
             f"cannot read the input any more: {error.strerror or error}",
-            where=str(error.filename or unit.path),
+            where=named(str(error.filename or unit.path)),
             saved="every unit finished before",
             go_on="bring it back and give the same command again, or take it out of the sources",
         ) from error

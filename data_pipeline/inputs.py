@@ -20,7 +20,7 @@ from configs.schema.tree import Config
 from data_pipeline.output import write_json
 from data_pipeline.progress import Progress
 from data_pipeline.sources.registry import reader_of
-from data_pipeline.sources.remote import is_remote
+from data_pipeline.sources.remote import is_remote, named
 from data_pipeline.units import LeftOut, Piece, Plan, Unit, printable
 
 _HASH_CHUNK = 1 << 20
@@ -77,7 +77,7 @@ def plan_sources(config: Config) -> list[Plan]:
             other = seen.setdefault(path if is_remote(path) else os.path.realpath(path), source.name)
             if other != source.name:
                 what = f"the same file is listed twice, by sources {other!r} and {source.name!r}"
-                plan.problems.append(Problem(what, path, "list it in one source only"))
+                plan.problems.append(Problem(what, named(path), "list it in one source only"))
     return plans
 
 

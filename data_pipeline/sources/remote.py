@@ -55,6 +55,11 @@ def shown(url: str) -> str:
     return urllib.parse.urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
+def named(path: str) -> str:
+    """A path or address for messages."""
+    return shown(path) if is_remote(path) else path
+
+
 def list_remote(entry: str, wanted: Callable[[str], bool], left_out: Callable[[int], None]) -> list[Remote]:
     """The files an address stands for: a file, and where the store can list, a directory or a glob.
 

@@ -161,6 +161,18 @@ def test_a_file_that_is_not_there_and_secrets_in_addresses_are_the_users_to_mend
     assert "secret" not in str(caught.value)
 
 
+def test_what_is_signed_in_an_address_is_shown_in_no_message(server):
+    address = f"{server.address}/a.jsonl?signature=hunter2"
+    with pytest.raises(UserError) as twice:
+        list_units(config(address, address))
+    sources = [Source(name=name, type="jsonl", paths=[address]) for name in ("one", "two")]
+    with pytest.raises(UserError) as both:
+        list_units(Config(sources=sources))
+    for caught in (twice, both):
+        said = "".join(f"{problem.what}{problem.where}{problem.hint}" for problem in caught.value.problems)
+        assert "listed twice" in said and "/a.jsonl" in said and "hunter2" not in said
+
+
 def test_a_listing_of_paths_on_a_server_is_followed(server, tmp_path):
     server.files["/crawl/b.jsonl"] = lines("b")
     server.files["/wet.paths.gz"] = gzip.compress(b"crawl/b.jsonl\n\n# a remark\ncrawl/a.jsonl.gz\n")
