@@ -93,14 +93,13 @@ class _Taken:
     def take(self, relative: str, path: str, entry: str) -> bool:
         """Whether a file is new; its problem is noted where it is not."""
         if path in self._by_path:
-            what = f"the same file is listed twice in source {self._source!r}, by {remote.named(self._by_path[path])!r} and {remote.named(entry)!r}"
+            entries = f"{remote.named(self._by_path[path])!r} and {remote.named(entry)!r}"
+            what = f"the same file is listed twice in source {self._source!r}, by {entries}"
             self.found.problems.append(Problem(what, remote.named(path), "list it once"))
         elif relative in self._by_relative:
             what = f"two files of source {self._source!r} have the relative path {relative!r}: their ids would be equal"
-            hint = "put them into two sources, or list a directory above both"
-            self.found.problems.append(
-                Problem(what, f"{remote.named(self._by_relative[relative])} and {remote.named(path)}", hint)
-            )
+            both = f"{remote.named(self._by_relative[relative])} and {remote.named(path)}"
+            self.found.problems.append(Problem(what, both, "put them into two sources, or list a directory above both"))
         else:
             self._by_path[path], self._by_relative[relative] = entry, path
             return True

@@ -162,7 +162,8 @@ def test_a_file_that_is_not_there_and_secrets_in_addresses_are_the_users_to_mend
 
 
 def test_what_is_signed_in_an_address_is_shown_in_no_message(server):
-    address = f"{server.address}/a.jsonl?signature=hunter2"
+    address = f"{server.url}/a.jsonl?signature=hunter2"
+    server.files["/a.jsonl?signature=hunter2"] = lines(*TEXTS)
     with pytest.raises(UserError) as twice:
         list_units(config(address, address))
     sources = [Source(name=name, type="jsonl", paths=[address]) for name in ("one", "two")]
