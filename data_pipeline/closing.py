@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from configs.loader import Loaded
 from data_pipeline import account, balance, documents_stage, filter_stage, parquet_stage, shards_stage, statistics
+from data_pipeline.course import Cleaned, Course, Prepared
 from data_pipeline.documents_manifest import DOCUMENTS, DocumentsManifest, write_documents_manifest
 from data_pipeline.inputs import Listing
 from data_pipeline.output import remove_leftovers, write_json
@@ -19,9 +20,6 @@ from data_pipeline.summary import Summary
 from data_pipeline.tokenizer_stage import TOKENIZER_PATH
 from data_pipeline.units import unit_path
 
-if TYPE_CHECKING:
-    from data_pipeline.run import Cleaned, Prepared, Road
-
 STATS = "stats.json"
 
 CONTENT_SECTIONS = ("sources", "extract", "clean", "dedup", "tokenizer", "split", "shards")
@@ -31,7 +29,7 @@ CONTENT_DATA_KEYS = ("seed", "unit_bytes")
 
 
 def close_shards(
-    road: Road, listing: Listing, cleaned: Cleaned, ready: Prepared, written: Sequence[dict[str, Any]]
+    road: Course, listing: Listing, cleaned: Cleaned, ready: Prepared, written: Sequence[dict[str, Any]]
 ) -> Summary:
     """Ends a run whose product are shards. written: the results of `ready.shards`."""
     pairs = list(zip(ready.shards, written, strict=True))
@@ -74,7 +72,7 @@ def close_shards(
     )
 
 
-def close_documents(road: Road, listing: Listing, cleaned: Cleaned, written: Sequence[dict[str, Any]]) -> Summary:
+def close_documents(road: Course, listing: Listing, cleaned: Cleaned, written: Sequence[dict[str, Any]]) -> Summary:
     """Ends a run whose product are documents. written: one result per unit."""
     stages = _stages(road, listing, cleaned, [{} for _ in listing.units])
     manifest = DocumentsManifest(
@@ -97,7 +95,7 @@ def close_documents(road: Road, listing: Listing, cleaned: Cleaned, written: Seq
     )
 
 
-def _stages(road: Road, listing: Listing, cleaned: Cleaned, lots: Sequence[dict[str, Any]]) -> list[account.Stage]:
+def _stages(road: Course, listing: Listing, cleaned: Cleaned, lots: Sequence[dict[str, Any]]) -> list[account.Stage]:
     """All stages but the last. lots: {} of each unit where nothing is copied."""
     sources = [unit.source for unit in listing.units]
     balanced = [
@@ -113,14 +111,14 @@ def _stages(road: Road, listing: Listing, cleaned: Cleaned, lots: Sequence[dict[
     ]
 
 
-def _remove(road: Road, stale: Iterable[Path]) -> None:
+def _remove(road: Course, stale: Iterable[Path]) -> None:
     for path in stale:
         road.progress.say(f"removed {path}: no longer part of the corpus")
         path.unlink()
 
 
 def _tell(
-    road: Road,
+    road: Course,
     listing: Listing,
     cleaned: Cleaned,
     stages: Sequence[account.Stage],
@@ -151,7 +149,7 @@ def _tell(
     return warnings
 
 
-def _summed(road: Road, stages: Sequence[account.Stage], warnings: list[str]) -> dict[str, Any]:
+def _summed(road: Course, stages: Sequence[account.Stage], warnings: list[str]) -> dict[str, Any]:
     return {
         "directory": str(road.out),
         "documents_in": stages[0]["documents"]["in"],

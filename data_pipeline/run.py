@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import fcntl
-import os
 import shutil
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from configs.errors import TryLater, UserError
 from configs.loader import Loaded
 from data_pipeline import balance, check, closing, documents_stage, filter_stage, parquet_stage, shards_stage, splits
+from data_pipeline.course import Cleaned, Course, Prepared, Results, workers_of
 from data_pipeline.dedup import decisions, signatures
 from data_pipeline.documents_manifest import DOCUMENTS
 from data_pipeline.inputs import Listing, list_inputs
@@ -26,12 +23,8 @@ from data_pipeline.publish import publish_corpus
 from data_pipeline.shards.atomic import fsync_directory, make_directory
 from data_pipeline.shards.manifest import MANIFEST
 from data_pipeline.summary import Plan, Summary
-from data_pipeline.tokenize.codec import Codec
 from data_pipeline.tokenizer_stage import make_tokenizer
 from data_pipeline.units import Unit
-
-Results = Sequence[dict[str, Any]]
-"""The summaries of a phase, one per unit."""
 
 
 def plan(loaded: Loaded) -> Plan:
@@ -45,7 +38,7 @@ def plan(loaded: Loaded) -> Plan:
         }
         for source in loaded.config.sources
     }
-    return Plan(loaded.config.data.dir, sources, _workers(loaded))
+    return Plan(loaded.config.data.dir, sources, workers_of(loaded))
 
 
 def run(loaded: Loaded, progress: Progress) -> Summary:
@@ -83,10 +76,6 @@ def _require_sound(loaded: Loaded) -> None:
         raise UserError(*problems)
 
 
-def _workers(loaded: Loaded) -> int:
-    return loaded.config.data.workers or len(os.sched_getaffinity(0))
-
-
 @contextlib.contextmanager
 def _lock(out: Path, kind: int) -> Iterator[None]:
     """One run per corpus: the kernel lets go of the lock however the holder ends."""
@@ -101,35 +90,8 @@ def _lock(out: Path, kind: int) -> Iterator[None]:
         yield
 
 
-@dataclass
-class Cleaned:
-    """The results of the phases up to the balance of domains and languages, one per unit."""
-
-    documents: Results
-    filtered: Results
-    decided: Results
-    balanced: Results
-
-
-@dataclass
-class Prepared:
-    """All that comes between the documents' last cap and the first token. lots: results of that phase, one per unit."""
-
-    lots: Results
-    codec: Codec
-    trained: dict[str, Any]
-    shards: list[shards_stage.ShardJob]
-
-
-class Road:
-    """One run, with what it has measured so far."""
-
-    def __init__(self, loaded: Loaded, out: Path, progress: Progress) -> None:
-        self.loaded, self.config, self.out, self.progress = loaded, loaded.config, out, progress
-        self.workers = _workers(loaded)
-        self.started = time.monotonic()
-        self.began = datetime.datetime.now(datetime.UTC)
-        self.timings: list[dict[str, Any]] = []
+class Road(Course):
+    """The phases of a run."""
 
     def walk(self) -> Summary:
         """All phases."""
@@ -142,7 +104,7 @@ class Road:
 
     def inventory(self) -> Listing:
         """The units, hashed."""
-        with self._timed("list") as timing:
+        with self.timed("list") as timing:
             listing = list_inputs(self.config, self.out / "work" / "hashes.json")
             timing["bytes"] = sum(unit.size for unit in listing.units)
         return listing
@@ -162,9 +124,9 @@ class Road:
     def clean(self, listing: Listing) -> Cleaned:
         """Everything that decides which documents stay."""
         documents, filtered, signed = self.read(self.jobs(listing.units))
-        with self._timed("dedup"):
+        with self.timed("dedup"):
             decided = decisions.decide(self.out, listing.units, signed, self.config.dedup, self.progress)
-        with self._timed(balance.NAME):
+        with self.timed(balance.NAME):
             balanced = balance.decide(self.out, listing.units, decided, self.config, self.progress)
         return Cleaned(documents, filtered, decided, balanced)
 
@@ -172,7 +134,7 @@ class Road:
         """From the documents that stay to the plan of the shards. The manifest is withdrawn where one of them will change."""
         units = listing.units
         lots = self._units("lots", self.jobs(units), splits)
-        with self._timed("tokenizer"):
+        with self.timed("tokenizer"):
             codec, trained = make_tokenizer(self.loaded, self.out, units, self.progress, self._withdraw_manifest)
         shards = shards_stage.plan_shards(self.config, self.out, units, lots, codec)
         if any(shards_stage.finished(job) is None for job in shards):
@@ -181,7 +143,7 @@ class Road:
 
     def write_shards(self, jobs: Sequence[shards_stage.ShardJob]) -> Results:
         """The shards."""
-        with self._timed("shards") as timing:
+        with self.timed("shards") as timing:
             timing["bytes"] = sum(job.text_bytes for job in jobs)
             return run_units(
                 "shards", jobs, shards_stage.process, self.workers, shards_stage.finished,
@@ -195,19 +157,11 @@ class Road:
         return self._units("parquet", jobs, parquet_stage)
 
     def _units(self, name: str, jobs: Sequence[Job], phase: Any) -> Sequence[dict[str, Any]]:
-        with self._timed(name) as timing:
+        with self.timed(name) as timing:
             timing["bytes"] = sum(job.unit.size for job in jobs)
             return run_units(
                 name, jobs, phase.process, self.workers, phase.finished, lambda job: job.unit.size, self.progress
             )
-
-    @contextlib.contextmanager
-    def _timed(self, name: str) -> Iterator[dict[str, Any]]:
-        timing: dict[str, Any] = {"name": name}
-        start = time.monotonic()
-        yield timing
-        timing["seconds"] = round(time.monotonic() - start, 3)
-        self.timings.append(timing)
 
     def _withdraw_manifest(self) -> None:
         self._withdraw(MANIFEST)
