@@ -75,7 +75,7 @@ class Inputs:
     @cached_property
     def texts(self) -> list[str]:
         """Documents: the text of the pages above as the fast extractor gives it, and pieces of longer texts."""
-        from benchmarks.data.archive import texts_of
+        from benchmarks.data.pages import texts_of
 
         self.say("collecting texts")
         pages = texts_of(self.crawl, self.directory)
@@ -172,7 +172,7 @@ def _pieces(text: str) -> Iterator[str]:
 
 def _installed(directory: Path, size: int) -> Iterator[str]:
     """Texts of the documentation that is installed here."""
-    from benchmarks.data.archive import records_of
+    from benchmarks.data.pages import records_of
     from configs.schema.source import Source
 
     source = Source(name="installed-docs", type="installed-docs", max_bytes=2 * size)
